@@ -1,1 +1,42 @@
-//! x
+//! `lian-build`: a build machine of the right size exists for exactly as long as the build.
+//!
+//! ```text
+//! inputs ──► plan ──► lease ──► sync ──► solve ──► record ──► release
+//! (Nickel,   (pure:   (provider, (rsync   (buildctl (P95       (always,
+//!  context,   size +   ssh        over     over ssh, store)     verified)
+//!  history)   reasons) endpoint)  ssh)     OOM?)
+//!                        ▲                  │
+//!                        └── next tier, once┘          events and report listen; run/ alone knows the order
+//! ```
+//!
+//! The modules stand in the order of the flow; a stage's output type is the next stage's input.
+
+pub mod inputs;
+pub mod plan;
+
+pub mod lease;
+pub mod provider;
+
+pub mod remote;
+pub mod sync;
+
+pub mod registry;
+pub mod solve;
+
+pub mod record;
+
+pub mod events;
+pub mod report;
+
+pub mod run;
+
+pub mod cli;
+
+pub mod clock;
+pub mod dirs;
+pub mod env_vars;
+pub mod error;
+pub mod exit;
+pub mod ids;
+pub mod process;
+pub mod sanitise;

@@ -1,0 +1,125 @@
+//! The table of environment variables. Nothing else in the crate reads the environment.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// One variable that is read, and what for.
+#[derive(Debug, Clone, Copy)]
+pub struct EnvVar {
+    /// The name.
+    pub name: &'static str,
+    /// What it sets.
+    pub help: &'static str,
+}
+
+macro_rules! env_vars {
+    ($($(#[doc = $doc:literal])+ $ident:ident = $name:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $ident: &str = $name;)+
+        /// Every variable that is read.
+        pub const ALL: &[EnvVar] = &[$(EnvVar { name: $name, help: concat!($($doc),+) }),+];
+    };
+}
+
+env_vars! {
+    /// The workspace, where `--workspace` is not given.
+    BUILDKIT_WORKSPACE = "BUILDKIT_WORKSPACE";
+    /// A private key the runner is reached with, where `--ssh-key` is not given.
+    BUILDKIT_SSH_KEY = "BUILDKIT_SSH_KEY";
+    /// The image a runner is started from, where the provider uses one.
+    BUILDKIT_RUNNER_IMAGE = "BUILDKIT_RUNNER_IMAGE";
+    /// The vm-pool's address.
+    ORCHESTRATOR_URL = "ORCHESTRATOR_URL";
+    /// The NATS server that lifecycle events go to.
+    NATS_URL = "NATS_URL";
+    /// The NKey seed the NATS connection logs in with.
+    NATS_NKEY_SEED = "NATS_NKEY_SEED";
+    /// The first tokens of event subjects.
+    NATS_SUBJECT_PREFIX = "NATS_SUBJECT_PREFIX";
+    /// The directory that holds `buildctl`, `buildkitd` and the OCI runtime, searched before `PATH`.
+    LIAN_BUILDKIT_DIR = "LIAN_BUILDKIT_DIR";
+    /// The size cap of the local BuildKit cache of one workspace and actor, in GB; 0 keeps none.
+    LIAN_LOCAL_CACHE_GB = "LIAN_LOCAL_CACHE_GB";
+    /// The directory of Docker's client configuration (registry logins and credential helpers).
+    DOCKER_CONFIG = "DOCKER_CONFIG";
+    /// How progress is shown where `--progress` is not given, as in buildx.
+    BUILDKIT_PROGRESS = "BUILDKIT_PROGRESS";
+    /// Log filter for diagnostics on stderr.
+    LIAN_LOG = "LIAN_LOG";
+    /// When set to anything, no colour is used.
+    NO_COLOR = "NO_COLOR";
+    /// The terminal's kind.
+    TERM = "TERM";
+    /// The caller's user name, from which the actor id comes.
+    USER = "USER";
+    /// The home directory.
+    HOME = "HOME";
+    /// Where programs are found.
+    PATH = "PATH";
+    /// Base of the cache directory.
+    XDG_CACHE_HOME = "XDG_CACHE_HOME";
+    /// Base of the state directory.
+    XDG_STATE_HOME = "XDG_STATE_HOME";
+    /// Base of the configuration directory.
+    XDG_CONFIG_HOME = "XDG_CONFIG_HOME";
+    /// Base of the directory for sockets.
+    XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR";
+}
+
+/// A secret bound through the environment: `LIAN_SECRET_<ID>`, with the id in upper case and `-` as `_`.
+pub const SECRET_PREFIX: &str = "LIAN_SECRET_";
+
+/// The process's environment, read once.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl std::fmt::Debug for Environment {
+    /// Names only: values may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// The environment this process was started with.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// An environment made by hand, for tests.
+    pub fn from_pairs<K: Into<OsString>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    /// The raw value; an empty one counts as unset.
+    pub fn os(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// The value as text; `None` when unset, empty or not UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.os(name).and_then(OsStr::to_str)
+    }
+
+    /// The value as a path.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.os(name).map(PathBuf::from)
+    }
+
+    /// `$HOME`.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path(HOME)
+    }
+
+    /// Finds an executable by name in `$PATH`.
+    pub fn find_program(&self, name: &str) -> Option<PathBuf> {
+        std::env::split_paths(self.os(PATH)?).map(|directory| directory.join(name)).find(|path| is_executable(path))
+    }
+}
+
+/// True for a regular file that somebody may execute.
+pub fn is_executable(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

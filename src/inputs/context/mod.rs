@@ -1,0 +1,1 @@
+//! The build context: what is sent, and what is in it.

@@ -1,0 +1,3 @@
+//! What the user gave, turned into values; no decisions.
+pub mod context;
+pub mod nickel;

@@ -1,0 +1,1 @@
+//! Nickel evaluation in a guarded child.

@@ -1,0 +1,180 @@
+//! [`Cmd`]: one child process, with its argv logged, its own process group, and an end on every path.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
+
+use crate::error::{Context as _, Error, ErrorKind, Result};
+
+/// A command to run. Arguments are never joined into a shell line.
+#[derive(Debug)]
+pub struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    envs: Vec<(OsString, OsString)>,
+    clear_env: bool,
+    current_dir: Option<std::path::PathBuf>,
+    kind: ErrorKind,
+}
+
+/// What a finished command said.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit code, or 128 + signal.
+    pub code: i32,
+    /// Everything on standard output.
+    pub stdout: Vec<u8>,
+    /// Everything on standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// True for exit code 0.
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+
+    /// Standard error as text, trimmed and safe to show.
+    pub fn stderr_text(&self) -> String {
+        crate::sanitise::lines(String::from_utf8_lossy(&self.stderr).trim())
+    }
+
+    /// Standard output as text, trimmed.
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim().to_owned()
+    }
+}
+
+impl Cmd {
+    /// A command whose failure to start is an error of `kind`.
+    pub fn new(program: impl AsRef<OsStr>, kind: ErrorKind) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            envs: Vec::new(),
+            clear_env: false,
+            current_dir: None,
+            kind,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of the child's environment. Never put a secret here: use standard input.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.envs.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Starts from an empty environment.
+    #[must_use]
+    pub fn clear_env(mut self) -> Self {
+        self.clear_env = true;
+        self
+    }
+
+    /// Runs in `directory`.
+    #[must_use]
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        self.current_dir = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// The program and its arguments, for logs and golden tests.
+    pub fn argv(&self) -> Vec<String> {
+        std::iter::once(&self.program).chain(&self.args).map(|part| part.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The `tokio` command: own process group, killed when its handle is dropped, nothing inherited on stdin.
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+    pub fn into_command(self) -> Command {
+        tracing::debug!(argv = ?self.argv(), "start");
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).process_group(0).kill_on_drop(true).stdin(Stdio::null());
+        if self.clear_env {
+            command.env_clear();
+        }
+        command.envs(self.envs);
+        if let Some(directory) = &self.current_dir {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    /// Starts the child with the given standard streams.
+    ///
+    /// # Errors
+    /// Of the command's kind when the program cannot be started.
+    pub fn spawn(self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child> {
+        let (kind, program) = (self.kind, self.program.clone());
+        self.into_command()
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .context(kind, || format!("cannot start `{}`", program.to_string_lossy()))
+    }
+
+    /// Runs to the end and collects what was said.
+    ///
+    /// # Errors
+    /// When the program cannot be started. A non-zero exit is not an error here.
+    pub async fn output(self) -> Result<Output> {
+        self.output_with_stdin(&[]).await
+    }
+
+    /// Runs to the end with `input` on standard input.
+    ///
+    /// # Errors
+    /// When the program cannot be started or waited for.
+    pub async fn output_with_stdin(self, input: &[u8]) -> Result<Output> {
+        let (kind, program) = (self.kind, self.program.to_string_lossy().into_owned());
+        let mut child = self.spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
+        let mut stdin = child.stdin.take();
+        let feed = async {
+            if let Some(stdin) = stdin.as_mut() {
+                // A child that does not read all of its input says why on its own stderr.
+                let _ = stdin.write_all(input).await;
+                let _ = stdin.shutdown().await;
+            }
+            drop(stdin);
+        };
+        let ((), output) = tokio::join!(feed, child.wait_with_output());
+        let output = output.context(kind, || format!("cannot wait for `{program}`"))?;
+        Ok(Output { code: exit_code(output.status), stdout: output.stdout, stderr: output.stderr })
+    }
+
+    /// As [`Cmd::output`], given up after `limit`.
+    ///
+    /// # Errors
+    /// Also when the limit is over; the child is killed then.
+    pub async fn output_within(self, limit: Duration) -> Result<Output> {
+        let (kind, program) = (self.kind, self.program.to_string_lossy().into_owned());
+        tokio::time::timeout(limit, self.output())
+            .await
+            .map_err(|_| Error::new(kind, format!("`{program}` did not end within {} s", limit.as_secs())))?
+    }
+}
+
+/// The exit code as a shell would say it.
+pub fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}

@@ -1,0 +1,5 @@
+//! The one seam through which child processes are started.
+
+mod cmd;
+
+pub use cmd::{Cmd, Output, exit_code};

@@ -1,0 +1,1 @@
+//! `'local`: a throwaway `sshd` and `buildkitd` on this machine.

@@ -1,0 +1,1 @@
+//! Talks to OCI registries: names, logins, digests.

@@ -1,0 +1,2 @@
+//! Runs BuildKit on the runner and understands what it says.
+pub mod oom;

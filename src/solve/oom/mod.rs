@@ -1,0 +1,1 @@
+//! Was it memory? The verdict and its evidence.

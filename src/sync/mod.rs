@@ -1,0 +1,1 @@
+//! Moves the context to the runner.
