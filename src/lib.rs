@@ -38,5 +38,7 @@ pub mod env_vars;
 pub mod error;
 pub mod exit;
 pub mod ids;
+pub mod nearest;
 pub mod process;
 pub mod sanitise;
+pub mod secret_bytes;

@@ -1,5 +1,8 @@
 //! What the user gave, turned into values; no decisions.
+pub mod build_arg;
 pub mod context;
 pub mod nickel;
+pub mod output;
+pub mod secret;
 pub mod settings;
 pub mod spec;

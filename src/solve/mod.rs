@@ -1,2 +1,5 @@
 //! Runs BuildKit on the runner and understands what it says.
+
+pub mod csv;
 pub mod oom;
+pub mod unpack;

@@ -1,0 +1,122 @@
+//! `--build-arg`, `--label` and `--build-context`, as buildx takes them.
+//!
+//! They become `--opt key=value` of buildctl, which is cut at the first `=` and is **not** comma-separated: a value is
+//! carried as it stands, a key must not hold `=`.
+
+use std::path::{Path, PathBuf};
+
+use crate::env_vars::Environment;
+use crate::error::{Error, Result};
+use crate::registry::Reference;
+use crate::sanitise;
+
+/// A named value: a build argument or a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValue {
+    /// The name, without `=` and white space.
+    pub key: String,
+    /// The value, as it stands.
+    pub value: String,
+}
+
+/// Reads `--build-arg K=V`, or `K` alone, which takes the caller's own variable and is left out when that is not set.
+/// Build arguments are no secrets: they stand in the image's history.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Usage`] for a name that is none, or a value that is not text.
+pub fn parse_build_arg(text: &str, environment: &Environment) -> Result<Option<KeyValue>> {
+    if let Some((key, value)) = text.split_once('=') {
+        return KeyValue::new("--build-arg", key, value).map(Some);
+    }
+    let Some(value) = environment.os(text) else {
+        return KeyValue::new("--build-arg", text, "").map(|_| None);
+    };
+    let value = value.to_str().ok_or_else(|| {
+        Error::usage(format!("`--build-arg {}`: the variable's value is not UTF-8", sanitise::line(text)))
+    })?;
+    KeyValue::new("--build-arg", text, value).map(Some)
+}
+
+/// Reads `--label K=V`; `K` alone is a label with an empty value.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Usage`] for a name that is none.
+pub fn parse_label(text: &str) -> Result<KeyValue> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    KeyValue::new("--label", key, value)
+}
+
+impl KeyValue {
+    fn new(flag: &str, key: &str, value: &str) -> Result<Self> {
+        if key.is_empty() || key.contains(|character: char| character.is_whitespace() || character.is_control()) {
+            return Err(Error::usage(format!("`{flag}`: `{}` is not a name", sanitise::line(key)))
+                .hint(format!("write `{flag} NAME=VALUE`")));
+        }
+        if value.contains('\0') {
+            return Err(Error::usage(format!("`{flag} {key}`: the value holds a NUL byte")));
+        }
+        Ok(Self { key: key.to_owned(), value: value.to_owned() })
+    }
+}
+
+/// What a named context is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContextSource {
+    /// A directory of the caller, absolute and with links resolved.
+    Directory(PathBuf),
+    /// An image.
+    Image(Reference),
+}
+
+/// One `--build-context NAME=SOURCE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildContext {
+    /// The name that `FROM` and `--from=` use.
+    pub name: String,
+    /// What stands there.
+    pub source: ContextSource,
+}
+
+impl BuildContext {
+    /// Reads `NAME=DIRECTORY` or `NAME=docker-image://REFERENCE`. A relative directory counts from `base`.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] for a name that is none, a directory that is not there, and every other kind
+    /// of source.
+    pub fn parse(text: &str, base: &Path) -> Result<Self> {
+        let Some((name, source)) = text.split_once('=') else {
+            return Err(Error::usage(format!("`--build-context {}` is not `NAME=SOURCE`", sanitise::line(text))));
+        };
+        // BuildKit looks a context up by the short form of a name: `alpine:latest` and `alpine` are the same.
+        let name = name.strip_suffix(":latest").unwrap_or(name);
+        Reference::parse(name)
+            .map_err(|error| Error::usage("the name of a `--build-context` is not valid").because(error))?;
+        let source = if let Some(image) = source.strip_prefix("docker-image://") {
+            ContextSource::Image(Reference::parse(image)?)
+        } else if let Some((scheme, _)) = foreign_scheme(source) {
+            return Err(Error::usage(format!(
+                "`--build-context {name}=…`: a source of the kind `{}` is not supported",
+                sanitise::line(scheme)
+            ))
+            .hint("name a directory or `docker-image://REFERENCE`"));
+        } else {
+            ContextSource::Directory(directory(name, &base.join(source))?)
+        };
+        Ok(Self { name: name.to_owned(), source })
+    }
+}
+
+/// The kinds of source that BuildKit knows and we do not carry.
+fn foreign_scheme(source: &str) -> Option<(&str, &str)> {
+    source.split_once("://").or_else(|| {
+        source.split_once(':').filter(|(scheme, _)| matches!(*scheme, "target" | "oci-layout" | "input" | "local"))
+    })
+}
+
+fn directory(name: &str, path: &Path) -> Result<PathBuf> {
+    let place = || format!("`--build-context {name}`: `{}`", path.display());
+    let found = path
+        .canonicalize()
+        .map_err(|error| Error::usage(format!("{} cannot be used as a directory", place())).because(error))?;
+    if found.is_dir() { Ok(found) } else { Err(Error::usage(format!("{} is not a directory", place()))) }
+}

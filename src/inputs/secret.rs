@@ -1,0 +1,198 @@
+//! [`SecretSpec`] and [`SecretBinding`]: `--secret`, and its value read before anything is paid for.
+//!
+//! A value is only ever held as [`SecretBytes`]; it leaves this process on the SSH channel's standard input.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use crate::env_vars::{self, Environment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret_bytes::SecretBytes;
+use crate::solve::csv;
+
+/// BuildKit's own limit for one secret (`session/secrets`): 500 KiB.
+pub const MAX_SECRET_BYTES: usize = 500 * 1024;
+
+/// A secret's id: `[A-Za-z0-9._-]+`, at most 128 characters, not `.` or `..` (it becomes a file name on the runner).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretId(String);
+
+impl SecretId {
+    /// Checks an id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] with the rule.
+    pub fn parse(text: &str) -> Result<Self> {
+        let valid = !text.is_empty()
+            && text.len() <= 128
+            && text != "."
+            && text != ".."
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Error::usage(format!("invalid secret id `{}`", crate::sanitise::line(text)))
+                .hint("an id is made of `A-Za-z0-9._-`, at most 128 characters"))
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The environment variable that binds it: `LIAN_SECRET_<ID>`, in upper case, with `_` for `-` and `.`.
+    pub fn variable(&self) -> String {
+        let tail: String = self
+            .0
+            .chars()
+            .map(|character| if matches!(character, '-' | '.') { '_' } else { character.to_ascii_uppercase() })
+            .collect();
+        format!("{}{tail}", env_vars::SECRET_PREFIX)
+    }
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a secret's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, or a pipe such as the shell's `<(…)`; read once.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+    /// What stands for the id: `LIAN_SECRET_<ID>`; then, as in buildctl, the variable named like the id.
+    Bound,
+}
+
+/// One `--secret`, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSpec {
+    /// What steps know it by.
+    pub id: SecretId,
+    /// Where its value is read.
+    pub source: SecretSource,
+}
+
+/// A secret with its value.
+#[derive(Debug)]
+pub struct SecretBinding {
+    /// What steps know it by.
+    pub id: SecretId,
+    /// Where the value came from, for the plan and for errors.
+    pub source: SecretSource,
+    /// The value; never shown, stored or sent anywhere but to the runner.
+    pub value: SecretBytes,
+}
+
+impl SecretSpec {
+    /// Reads `id=X[,src=FILE|,env=VAR][,type=file|env]`, as buildctl and buildx write it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
+        // The text itself is not repeated in an error: somebody may have put a value into it.
+        let pairs = csv::decode_pairs(text).map_err(|_| bad_secret("a `--secret` is not `key=value,…`"))?;
+        for (key, value) in pairs {
+            let slot = match key.as_str() {
+                "id" => &mut id,
+                "src" | "source" => &mut file,
+                "env" => &mut variable,
+                "type" => &mut kind,
+                _ => return Err(bad_secret(&format!("`{key}` in a `--secret` is not an attribute"))),
+            };
+            if value.is_empty() || slot.replace(value).is_some() {
+                return Err(bad_secret(&format!("`{key}` in a `--secret` is empty or stands twice")));
+            }
+        }
+        let id = SecretId::parse(&id.ok_or_else(|| bad_secret("a `--secret` has no `id=`"))?)?;
+        match kind.as_deref() {
+            // As in buildctl: `type=env` makes `src` the name of a variable.
+            Some("env") if variable.is_none() => variable = file.take(),
+            None | Some("file" | "env") => {}
+            Some(_) => return Err(bad_secret(&format!("the `type` of secret `{id}` is neither `file` nor `env`"))),
+        }
+        let source = match (file, variable) {
+            (Some(_), Some(_)) => return Err(bad_secret(&format!("secret `{id}` names both a file and a variable"))),
+            (Some(file), None) => SecretSource::File(PathBuf::from(file)),
+            (None, Some(variable)) => SecretSource::Env(variable),
+            (None, None) => SecretSource::Bound,
+        };
+        Ok(Self { id, source })
+    }
+
+    /// Reads the value. Blocks while a pipe has nothing to say.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Credentials`] when the file or variable is not there, cannot be read or is too large.
+    pub fn load(self, environment: &Environment) -> Result<SecretBinding> {
+        let value = match &self.source {
+            SecretSource::File(path) => self.read_file(path)?,
+            SecretSource::Env(name) => self.read_variable(environment, &[name])?,
+            SecretSource::Bound => self.read_variable(environment, &[&self.id.variable(), self.id.as_str()])?,
+        };
+        if value.expose_secret().len() > MAX_SECRET_BYTES {
+            return Err(self.missing(&format!("is larger than BuildKit's limit of {} KiB", MAX_SECRET_BYTES / 1024)));
+        }
+        Ok(SecretBinding { id: self.id, source: self.source, value })
+    }
+
+    fn read_file(&self, path: &std::path::Path) -> Result<SecretBytes> {
+        let read = || -> std::io::Result<Zeroizing<Vec<u8>>> {
+            // One allocation, so that no unwiped copy stays behind when the buffer grows.
+            let mut value = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 1));
+            std::fs::File::open(path)?.take(MAX_SECRET_BYTES as u64 + 1).read_to_end(&mut value)?;
+            Ok(value)
+        };
+        let value = read()
+            .map_err(|error| self.missing(&format!("cannot be read from `{}`", path.display())).because(error))?;
+        Ok(SecretBytes::from(value.to_vec()))
+    }
+
+    fn read_variable(&self, environment: &Environment, names: &[&str]) -> Result<SecretBytes> {
+        names
+            .iter()
+            .find_map(|name| environment.os(name))
+            .map(|value| SecretBytes::from(value.as_bytes().to_vec()))
+            .ok_or_else(|| {
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                self.missing(&format!("has no value: {} is not set", names.join(" or "))).hint(format!(
+                    "set {}, or name a file: `--secret id={},src=FILE`",
+                    names.join(" or "),
+                    self.id
+                ))
+            })
+    }
+
+    fn missing(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Credentials, format!("secret `{}` {why}", self.id))
+    }
+}
+
+fn bad_secret(why: &str) -> Error {
+    Error::usage(why).hint("write `--secret id=X,src=FILE` or `--secret id=X,env=VARIABLE`")
+}
+
+/// Reads every `--secret` and the values.
+///
+/// # Errors
+/// As [`SecretSpec::parse`] and [`SecretSpec::load`], and for an id that is given twice.
+pub fn load_all<S: AsRef<str>>(texts: &[S], environment: &Environment) -> Result<Vec<SecretBinding>> {
+    let specs = texts.iter().map(|text| SecretSpec::parse(text.as_ref())).collect::<Result<Vec<_>>>()?;
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = specs.iter().find(|spec| !seen.insert(spec.id.clone())) {
+        return Err(Error::usage(format!("secret `{}` is given twice", twice.id)));
+    }
+    specs.into_iter().map(|spec| spec.load(environment)).collect()
+}
