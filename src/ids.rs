@@ -115,7 +115,8 @@ impl Workspace {
         }
         name.truncate(Self::MAX_LEN);
         let name = name.trim_end_matches(['-', '_']);
-        name.parse().ok()
+        // Valid by construction. Parsing it would come back here for the hint of an empty name, for ever.
+        (!name.is_empty()).then(|| Self(name.to_owned()))
     }
 }
 

@@ -8,7 +8,7 @@ pub fn line(text: &str) -> String {
     text.chars().map(|character| if is_harmful(character) { '\u{fffd}' } else { character }).collect()
 }
 
-/// Several lines for a terminal: as [`line`], but line breaks and tabs stay.
+/// Several lines for a terminal: as [`line()`], but line breaks and tabs stay.
 pub fn lines(text: &str) -> String {
     text.chars()
         .map(
