@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::LeaseId;
+
 /// How far a runner is apart from the machine it stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +70,8 @@ pub struct RunnerPaths {
 /// How a leased runner is reached.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
+    /// The lease this runner stands for; also the name that its host key is pinned to.
+    pub lease_id: LeaseId,
     /// Host name or address.
     pub host: String,
     /// SSH port.
@@ -89,6 +93,13 @@ pub struct Endpoint {
     pub rootless: bool,
     /// How the tier's memory is enforced.
     pub memory: MemoryLimit,
+    /// What the runner really has, in bytes: less than the tier's memory when it was reduced to fit a shared machine
+    /// (`notes` says so then).
+    pub effective_memory_bytes: u64,
+    /// The CPUs the runner really has.
+    pub effective_cpu: u32,
+    /// How many bytes BuildKit may keep in its root, where that outlives the lease; `None` where it goes with it.
+    pub cache_cap_bytes: Option<u64>,
     /// The architecture as OCI names it: `arm64`, `amd64`.
     pub architecture: String,
     /// What the user should know: cpus reduced, isolation none, memory not enforced.

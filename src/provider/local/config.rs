@@ -1,0 +1,112 @@
+//! [`LocalConfig`]: where the `'local` provider puts things, and how much it may take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::dirs::Dirs;
+use crate::env_vars::{self, Environment};
+use crate::error::{Error, Result};
+
+/// The size cap of a kept BuildKit cache where nothing is said, in GB.
+const DEFAULT_CACHE_GB: u64 = 20;
+
+/// Where the provider puts things, and how much it may take. Tests point every directory elsewhere.
+#[derive(Debug, Clone)]
+pub struct LocalConfig {
+    /// Where programs are looked for: `LIAN_BUILDKIT_DIR` first, then `PATH`, then the sbin directories.
+    pub program_dirs: Vec<PathBuf>,
+    /// Below it: kept BuildKit caches, and the data directories of leases.
+    pub cache_dir: PathBuf,
+    /// Private and short: lease records, sockets, the memory budget. Shared by all builds of this user on this machine.
+    pub runtime_dir: PathBuf,
+    /// Where the cgroup hierarchies are mounted: `/sys/fs/cgroup`.
+    pub cgroup_root: PathBuf,
+    /// The cap of each kept BuildKit cache, in bytes; 0 keeps none.
+    pub cache_cap_bytes: u64,
+    /// How long a build may wait for the machine's memory budget.
+    pub queue_timeout: Duration,
+    /// The memory all local builds share, in bytes; `None` for the machine's less a reserve.
+    pub memory_budget_bytes: Option<u64>,
+}
+
+impl LocalConfig {
+    /// How long a build waits for the memory budget where nothing is said.
+    pub const DEFAULT_QUEUE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+    /// The configuration of this user on this machine.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] for a `LIAN_LOCAL_CACHE_GB` that is not a whole number.
+    pub fn from_environment(environment: &Environment, dirs: &Dirs) -> Result<Self> {
+        let cache_gb = match environment.text(env_vars::LIAN_LOCAL_CACHE_GB) {
+            None => DEFAULT_CACHE_GB,
+            Some(text) => text.parse::<u64>().ok().filter(|gb| *gb <= 1 << 20).ok_or_else(|| {
+                Error::usage(format!("`{text}` in `{}` is not a number of GB", env_vars::LIAN_LOCAL_CACHE_GB))
+                    .hint("give a whole number; 0 keeps no cache")
+            })?,
+        };
+        let mut program_dirs: Vec<PathBuf> = environment.path(env_vars::LIAN_BUILDKIT_DIR).into_iter().collect();
+        program_dirs.extend(environment.os(env_vars::PATH).map(std::env::split_paths).into_iter().flatten());
+        program_dirs.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+        // A relative entry would mean another program in every directory.
+        program_dirs.retain(|path| path.is_absolute());
+        Ok(Self {
+            program_dirs,
+            cache_dir: dirs.cache.clone(),
+            runtime_dir: runtime_dir(environment),
+            cgroup_root: PathBuf::from("/sys/fs/cgroup"),
+            cache_cap_bytes: cache_gb << 30,
+            queue_timeout: Self::DEFAULT_QUEUE_TIMEOUT,
+            memory_budget_bytes: None,
+        })
+    }
+}
+
+/// Root shares one directory machine-wide. Others have their own; never below the home directory, whose path may be too
+/// long for a socket.
+fn runtime_dir(environment: &Environment) -> PathBuf {
+    if is_root() {
+        return PathBuf::from("/run/lian-build");
+    }
+    environment
+        .path(env_vars::XDG_RUNTIME_DIR)
+        .filter(|path| path.is_absolute() && path.is_dir() && path.as_os_str().len() < 32)
+        .map(|path| path.join("lian-build"))
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/lian-build-{}", rustix::process::getuid().as_raw())))
+}
+
+/// True for the machine's root.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn dirs() -> Dirs {
+        Dirs { state: "/s".into(), cache: "/c".into(), config: "/k".into() }
+    }
+
+    #[test]
+    fn buildkit_dir_comes_before_path_and_relative_entries_do_not_count() {
+        let environment = Environment::from_pairs([("LIAN_BUILDKIT_DIR", "/opt/bk"), ("PATH", "/bin:.:/usr/bin")]);
+        let config = LocalConfig::from_environment(&environment, &dirs()).unwrap();
+        let expected: Vec<PathBuf> =
+            ["/opt/bk", "/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from).into();
+        assert_eq!(config.program_dirs, expected);
+    }
+
+    #[test]
+    fn the_cache_cap_is_checked() {
+        let with = |value: &str| {
+            LocalConfig::from_environment(&Environment::from_pairs([("LIAN_LOCAL_CACHE_GB", value)]), &dirs())
+        };
+        assert_eq!(with("0").unwrap().cache_cap_bytes, 0);
+        assert_eq!(with("3").unwrap().cache_cap_bytes, 3 << 30);
+        for bad in ["-1", "1.5", "lots", "99999999999999"] {
+            assert_eq!(with(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! [`Session`]: one multiplexed SSH connection to a runner.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+
+use super::output::read_bounded;
+use super::{MAX_STDERR, MAX_STDOUT, RemoteChild, RemoteOutput, child, shell_line, ssh_config};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::lease::Endpoint;
+use crate::process::{Cmd, exit_code};
+
+/// The longest control socket path that works everywhere: macOS allows 104 bytes with the NUL, and `ssh` adds a dot
+/// and 16 characters while it binds.
+const MAX_CONTROL_PATH: usize = 104 - 1 - 17;
+
+/// How long the connection may take to stand.
+const CONNECT_LIMIT: Duration = Duration::from_secs(60);
+
+/// A remote command whose standard input stays open while it may run: it gets SIGTERM when our side is gone. The
+/// watcher holds none of the output streams, so `sshd` sees the end when the command's own ends are closed.
+const TIED: &str = r#"exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+( while read -r _; do :; done <&3; kill -TERM "$child" ) >/dev/null 2>&1 &
+watcher=$!
+exec 3<&-
+wait "$child"
+code=$?
+kill "$watcher" 2>/dev/null
+exit "$code""#;
+
+/// One multiplexed SSH connection. [`Session::close`] ends its master; dropping it asks the master to end too, without
+/// waiting, and an idle master ends by itself within a minute.
+#[derive(Debug)]
+pub struct Session {
+    ssh: PathBuf,
+    config_file: PathBuf,
+    control_socket: PathBuf,
+    host: String,
+    open: bool,
+}
+
+/// What `rsync -e` needs to go over the same connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RsyncShell {
+    /// The `ssh` program.
+    pub program: PathBuf,
+    /// The session's generated configuration: `-F`.
+    pub config_file: PathBuf,
+    /// The master's socket: `-S`.
+    pub control_socket: PathBuf,
+    /// The host's name in that configuration.
+    pub host: String,
+}
+
+impl Session {
+    /// Connects with the lease's key and accepts its pinned host key only. `dir` is a private directory of the caller
+    /// with a short path, made if missing; the configuration and the control socket go there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Runner`] when the runner does not answer or is another host; [`ErrorKind::State`] when `dir` is not
+    /// usable.
+    pub async fn connect(endpoint: &Endpoint, dir: &Path) -> Result<Self> {
+        let session = Self {
+            ssh: PathBuf::from("ssh"),
+            config_file: dir.join("ssh_config"),
+            control_socket: dir.join("ctl"),
+            host: endpoint.lease_id.to_string(),
+            open: false,
+        };
+        let length = session.control_socket.as_os_str().len();
+        if length > MAX_CONTROL_PATH {
+            return Err(Error::new(
+                ErrorKind::State,
+                format!("`{}` is {length} bytes long, a socket's path may have {MAX_CONTROL_PATH}", dir.display()),
+            ));
+        }
+        session.write_files(endpoint, dir).await?;
+        session.start_master().await
+    }
+
+    async fn write_files(&self, endpoint: &Endpoint, dir: &Path) -> Result<()> {
+        let place = || format!("cannot write the SSH configuration in `{}`", dir.display());
+        let known_hosts = dir.join("known_hosts");
+        let config = ssh_config::render(endpoint, &known_hosts, &self.control_socket)?;
+        let pinned = ssh_config::known_hosts(endpoint)?;
+        tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).await.context(ErrorKind::State, place)?;
+        tokio::fs::write(&known_hosts, pinned).await.context(ErrorKind::State, place)?;
+        tokio::fs::write(&self.config_file, config).await.context(ErrorKind::State, place)
+    }
+
+    async fn start_master(mut self) -> Result<Self> {
+        // From here on there may be a master, also when this future is dropped.
+        self.open = true;
+        let output = Cmd::new(&self.ssh, ErrorKind::Runner)
+            .args(["-F".as_ref(), self.config_file.as_os_str()])
+            .args(["-o", "ControlMaster=yes", "-f", "-N", "-T", &self.host])
+            .output_within(CONNECT_LIMIT)
+            .await?;
+        if output.success() {
+            return Ok(self);
+        }
+        Err(Error::new(ErrorKind::Runner, format!("cannot reach the runner over SSH: {}", output.stderr_text())))
+    }
+
+    /// Runs a command on the runner to its end. `stdin` is all it can read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Runner`] when the connection is lost or the command says more than [`MAX_STDOUT`]. A non-zero exit
+    /// is not an error here.
+    pub async fn run<S: AsRef<str>>(&self, argv: &[S], stdin: Option<&[u8]>) -> Result<RemoteOutput> {
+        let mut child = self.command(argv).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
+        let input = child.stdin.take();
+        let feed = async move {
+            let Some(mut input) = input else { return };
+            // A command that does not read all of its input says why on its own stderr.
+            let _ = input.write_all(stdin.unwrap_or_default()).await;
+            let _ = input.shutdown().await;
+        };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let read = async { tokio::try_join!(read_bounded(stdout, MAX_STDOUT), read_bounded(stderr, MAX_STDERR)) };
+        let ((), read) = tokio::join!(feed, read);
+        let (stdout, stderr) = read?;
+        let status = child.wait().await.context(ErrorKind::Runner, || "cannot wait for `ssh`".to_owned())?;
+        let code = exit_code(status);
+        child::connection_code(code).map_err(|error| {
+            error.because(std::io::Error::other(crate::sanitise::lines(String::from_utf8_lossy(&stderr).trim())))
+        })?;
+        Ok(RemoteOutput { code, stdout, stderr })
+    }
+
+    /// Starts a command on the runner with all three streams piped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Runner`] when `ssh` cannot be started.
+    pub fn spawn<S: AsRef<str>>(&self, argv: &[S]) -> Result<RemoteChild> {
+        let child = self.command(argv).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
+        Ok(RemoteChild::new(child))
+    }
+
+    /// As [`Session::spawn`], for a command that reads nothing and must not outlive us: on the runner it gets SIGTERM
+    /// when the standard input of the returned child is closed, be it by us, by our end or by a lost connection.
+    ///
+    /// # Errors
+    /// As [`Session::spawn`].
+    pub fn spawn_tied<S: AsRef<str>>(&self, argv: &[S]) -> Result<RemoteChild> {
+        let tied: Vec<&str> = ["sh", "-c", TIED, "tied"].into_iter().chain(argv.iter().map(AsRef::as_ref)).collect();
+        self.spawn(&tied)
+    }
+
+    /// What `rsync -e` needs.
+    pub fn rsync_shell(&self) -> RsyncShell {
+        RsyncShell {
+            program: self.ssh.clone(),
+            config_file: self.config_file.clone(),
+            control_socket: self.control_socket.clone(),
+            host: self.host.clone(),
+        }
+    }
+
+    /// True while the master lives.
+    pub async fn is_open(&self) -> bool {
+        self.control("check").output_within(Duration::from_secs(5)).await.is_ok_and(|output| output.success())
+    }
+
+    /// Ends the connection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Runner`] when the master does not end. A master that is gone already is success.
+    pub async fn close(mut self) -> Result<()> {
+        self.open = false;
+        let output = self.control("exit").output_within(Duration::from_secs(10)).await?;
+        if output.success() || !self.control_socket.exists() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Runner, format!("the SSH master did not end: {}", output.stderr_text())))
+    }
+
+    fn control(&self, what: &str) -> Cmd {
+        self.base().args(["-O", what, &self.host])
+    }
+
+    fn command<S: AsRef<str>>(&self, argv: &[S]) -> Cmd {
+        // Port 9 is "discard": when the master is gone, no second connection is made behind our back.
+        self.base().args(["-T", "-p", "9", &self.host, "--", &shell_line(argv)])
+    }
+
+    fn base(&self) -> Cmd {
+        Cmd::new(&self.ssh, ErrorKind::Runner)
+            .args(["-F".as_ref(), self.config_file.as_os_str()])
+            .args(["-S".as_ref(), self.control_socket.as_os_str()])
+            .args(["-o", "ControlMaster=no"])
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        // A detached word to the master; if it is lost, the master ends by itself when idle. Not through `tokio`, whose
+        // runtime may be gone by now.
+        let mut command = self.control("exit").into_command();
+        let word = command.as_std_mut().stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        if let Err(error) = word {
+            tracing::debug!(%error, "the SSH master could not be told to end");
+        }
+    }
+}

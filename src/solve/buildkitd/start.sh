@@ -1,0 +1,43 @@
+# Starts buildkitd on the runner and waits until it answers. One round trip: the files come on standard input.
+# $1 run directory  $2 directory of buildctl and buildkitd  $3 address  $4 socket  $5 seconds to wait
+# Prints the workers as JSON. Exit 4: the daemon ended. Exit 5: it did not answer in time. Then its log is on stderr.
+set -eu
+umask 077
+run=$1 bin=$2 address=$3 socket=$4 limit=$5
+mkdir -p -- "$run"
+cd -- "$run"
+tar -x -f - --no-same-owner
+rm -f -- buildkitd.exit buildkitd.pid "$socket"
+
+PATH=$bin:$PATH
+# Our own progress view bounds what it keeps; a clipped log would hide the error.
+BUILDKIT_STEP_LOG_MAX_SIZE=-1
+BUILDKIT_STEP_LOG_MAX_SPEED=-1
+export PATH BUILDKIT_STEP_LOG_MAX_SIZE BUILDKIT_STEP_LOG_MAX_SPEED
+
+# A session of its own: nothing of it hangs on this connection.
+setsid sh -c '
+    ulimit -c 0
+    "$@" >buildkitd.log 2>&1 </dev/null &
+    echo $! >buildkitd.pid
+    wait $!
+    echo $? >buildkitd.exit.new
+    mv buildkitd.exit.new buildkitd.exit
+' supervise "$bin/buildkitd" --config "$run/buildkitd.toml" </dev/null >/dev/null 2>&1 &
+
+pause() { sleep 0.02 2>/dev/null || sleep 1; }
+end=$(($(date +%s) + limit))
+fail() {
+    code=$1
+    shift
+    echo "$*" >&2
+    tail -c 8192 buildkitd.log >&2 2>/dev/null || true
+    exit "$code"
+}
+while :; do
+    if [ -e buildkitd.exit ]; then fail 4 "buildkitd ended with exit code $(cat buildkitd.exit)"; fi
+    if [ -S "$socket" ] && "$bin/buildctl" --addr "$address" debug workers --format '{{json .}}' 2>/dev/null; then break; fi
+    if [ "$(date +%s)" -ge "$end" ]; then fail 5 "buildkitd did not answer within $limit s"; fi
+    pause
+done
+grep -a -o 'auto snapshotter: using [a-z-]*' buildkitd.log || true
