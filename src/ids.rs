@@ -31,6 +31,14 @@ impl fmt::Display for RunId {
     }
 }
 
+impl FromStr for RunId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::usage(format!("`{text}` is not a run id")))
+    }
+}
+
 /// The right to one runner: `lb-<uuid v7 without dashes>`, a valid host, container and cgroup name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -242,6 +250,11 @@ impl Actor {
             Self::Agent => "agent",
             Self::CiAux => "ci_aux",
         }
+    }
+
+    /// The actor that `word` names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Ci, Self::Human, Self::Agent, Self::CiAux].into_iter().find(|actor| actor.as_str() == word)
     }
 }
 

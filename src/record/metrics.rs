@@ -12,3 +12,12 @@ pub struct Metrics {
     /// Highest memory that could not be reclaimed, in GB (2^30).
     pub mem_peak: f64,
 }
+
+impl Metrics {
+    /// Raises the peak to `limit_gb`: memory ran out there, between two samples.
+    #[must_use]
+    pub fn having_reached(mut self, limit_gb: f64) -> Self {
+        self.mem_peak = self.mem_peak.max(limit_gb);
+        self
+    }
+}

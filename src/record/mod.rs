@@ -1,7 +1,20 @@
-//! Remembers what builds needed.
+//! Remembers what builds needed: measures an attempt on its runner, keeps the history, and turns it into advice.
+//!
+//! Decides no size: that is `plan`'s business.
 
 mod advice;
+mod attempt;
 mod metrics;
+pub mod quantile;
+pub mod sampler;
+mod samples;
+mod sqlite;
+mod store;
 
 pub use advice::{Advice, Approved, MIN_SAMPLES};
+pub use attempt::AttemptRecord;
 pub use metrics::Metrics;
+pub use sampler::{Sampler, SamplerScope};
+pub use samples::{Sample, Samples};
+pub use sqlite::SqliteStore;
+pub use store::StateStore;

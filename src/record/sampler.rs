@@ -1,0 +1,132 @@
+//! [`Sampler`]: drives the measuring script on the runner.
+//!
+//! The script writes a line for each line it reads; the pace is set here. It ends with its standard input, so a
+//! dropped connection leaves nothing behind.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::lease::{CgroupVersion, MemoryLimit};
+use crate::record::Samples;
+
+/// The script. POSIX sh, nothing else is needed on the runner.
+const SCRIPT: &str = include_str!("sampler.sh");
+
+/// Where Linux mounts its cgroup hierarchies.
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
+/// Time between two samples.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long the last sample may take.
+const LAST_SAMPLE: Duration = Duration::from_secs(3);
+
+/// Most of what is read from the runner: two days of samples.
+const MAX_OUTPUT: u64 = 16 << 20;
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SamplerScope {
+    /// The cgroup above all build steps.
+    Cgroup {
+        /// Which hierarchy.
+        version: CgroupVersion,
+        /// Its path below the hierarchy's root, with a leading slash.
+        parent: String,
+    },
+    /// The whole machine: steps have no cgroup that can be read.
+    Machine,
+}
+
+impl From<&MemoryLimit> for SamplerScope {
+    fn from(limit: &MemoryLimit) -> Self {
+        match limit {
+            MemoryLimit::Cgroup { version, parent, .. } => Self::Cgroup { version: *version, parent: parent.clone() },
+            MemoryLimit::None { .. } => Self::Machine,
+        }
+    }
+}
+
+impl SamplerScope {
+    /// The command to run on the runner, as an argv. Standard input and output must be piped to [`Sampler::start`].
+    pub fn argv(&self) -> Vec<String> {
+        self.argv_below(CGROUP_ROOT)
+    }
+
+    /// As [`SamplerScope::argv`], with the hierarchies mounted at `root`.
+    pub fn argv_below(&self, root: &str) -> Vec<String> {
+        let (version, parent) = match self {
+            Self::Cgroup { version: CgroupVersion::V1, parent } => ("v1", parent.as_str()),
+            Self::Cgroup { version: CgroupVersion::V2, parent } => ("v2", parent.as_str()),
+            Self::Machine => ("machine", ""),
+        };
+        ["sh", "-c", SCRIPT, "lian-sampler", version, root, parent].map(str::to_owned).to_vec()
+    }
+}
+
+/// A running sampler. Dropping it ends the measuring.
+#[derive(Debug)]
+pub struct Sampler {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Vec<u8>>,
+}
+
+impl Sampler {
+    /// Starts to measure through `child`: the sampler's command, or the ssh that runs it, with standard input and
+    /// output piped. Must be called within the runtime.
+    pub fn start(mut child: Child) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let task = tokio::spawn(async move {
+            let mut output = Vec::new();
+            let read = async {
+                if let Some(stdout) = stdout {
+                    // What was read before an error counts.
+                    let _ = stdout.take(MAX_OUTPUT).read_to_end(&mut output).await;
+                }
+            };
+            let drive = async {
+                if let Some(stdin) = stdin {
+                    keep_pace(stdin, stopped).await;
+                }
+                tokio::time::sleep(LAST_SAMPLE).await;
+            };
+            tokio::select! {
+                () = read => {}
+                () = drive => {}
+            }
+            // Killed when it is still there: the handle kills on drop.
+            drop(child);
+            output
+        });
+        Self { stop, task }
+    }
+
+    /// Takes the last sample and ends. At most 3 s; without an answer by then, what came before it counts.
+    pub async fn finish(self) -> Samples {
+        // The task may have ended already, because the connection broke.
+        let _ = self.stop.send(());
+        Samples::parse(&self.task.await.unwrap_or_default())
+    }
+}
+
+/// Writes a line every [`INTERVAL`] until `stopped`, then closes the pipe. A runner that does not keep up is waited
+/// for: what it missed is not made up.
+async fn keep_pace(mut stdin: ChildStdin, mut stopped: oneshot::Receiver<()>) {
+    let mut pace = tokio::time::interval_at(tokio::time::Instant::now() + INTERVAL, INTERVAL);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return,
+            _ = pace.tick() => {}
+        }
+        tokio::select! {
+            _ = &mut stopped => return,
+            written = stdin.write_all(b"\n") => if written.is_err() { return },
+        }
+    }
+}
