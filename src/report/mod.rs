@@ -1,5 +1,10 @@
 //! What the user sees: progress and results.
 
 pub mod envelope;
+pub mod failure;
+pub mod log_file;
+pub mod progress;
+pub(crate) mod style;
+pub mod units;
 
 pub use envelope::Envelope;

@@ -1,7 +1,17 @@
 //! Runs BuildKit on the runner and understands what it says.
 
+mod build_state;
 pub mod buildkitd;
 pub mod csv;
+mod failure;
 pub mod oom;
+pub mod rawjson;
 pub mod secret_store;
+pub mod status;
+mod step;
+mod step_log;
 pub mod unpack;
+
+pub use build_state::{BuildObserver, BuildState, StepCounts};
+pub use failure::Failure;
+pub use step::{Step, StepStatus, Transfer};

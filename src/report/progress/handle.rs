@@ -1,0 +1,285 @@
+//! [`Progress`]: the handle through which a run says what it does.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::event::{Event, Level, Summary};
+use super::fan::Fan;
+use super::live::{LiveView, Screen};
+use super::mode::Mode;
+use super::plain::PlainView;
+use super::quiet::QuietView;
+use super::rawjson::RawJsonView;
+use super::view::{Now, ProgressView};
+use crate::clock::SharedClock;
+use crate::error::{Context as _, ErrorKind, Result};
+use crate::report::log_file::LogFile;
+use crate::solve::BuildState;
+use crate::solve::rawjson::{Item, RawJson};
+
+/// Most bytes of build output that wait to be shown. More makes the build wait: nothing is queued without bound.
+const MAX_QUEUED: u32 = 1 << 20;
+/// How long the end of a run waits for a terminal that takes nothing.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Where progress goes: stderr, made once.
+pub struct Output {
+    /// The stream.
+    pub stream: Box<dyn Write + Send>,
+    /// The terminal's size, for the live view.
+    pub screen: Screen,
+    /// Whether colours are used.
+    pub color: bool,
+}
+
+impl Output {
+    /// This process's stderr.
+    pub fn stderr(color: bool) -> Self {
+        let screen = || {
+            let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+            (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+        };
+        Self { stream: Box::new(std::io::stderr()), screen: Box::new(screen), color }
+    }
+}
+
+/// The handle through which a run says what it does. Cheap to clone; no method but [`Progress::build_output`],
+/// [`Progress::end_build`] and [`Progress::finish`] ever waits.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    sender: Sender<Command>,
+    room: Arc<Semaphore>,
+    log: Option<Arc<PathBuf>>,
+}
+
+enum Command {
+    Event(Event),
+    Output(Vec<u8>, OwnedSemaphorePermit),
+    EndBuild(oneshot::Sender<BuildState>),
+    Finish(Summary, oneshot::Sender<()>),
+}
+
+/// A wait that is shown as long as this lives.
+#[derive(Debug)]
+#[must_use = "the wait is over when this is dropped"]
+pub struct Wait(Progress);
+
+impl Wait {
+    /// Says more precisely what the wait is for; its time counts anew.
+    pub fn update(&self, what: &str) {
+        self.0.waiting(what);
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.event(Event::Ready);
+    }
+}
+
+impl Progress {
+    /// Starts showing a run. `mode` is what [`Mode::resolve`] settled on; without a log file the run goes unlogged.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when no thread can be started.
+    pub fn start(mode: Mode, output: Output, log: Option<LogFile>, clock: SharedClock) -> Result<Self> {
+        let Output { stream, screen, color } = output;
+        let view: Box<dyn ProgressView> = match mode {
+            Mode::Tty => Box::new(LiveView::new(stream, screen, color, now(&clock))),
+            Mode::Auto | Mode::Plain => Box::new(PlainView::new(stream)),
+            Mode::RawJson => Box::new(RawJsonView::new(stream)),
+            Mode::Quiet => Box::new(QuietView::new(stream)),
+        };
+        Self::start_view(view, log, clock)
+    }
+
+    fn start_view(view: Box<dyn ProgressView>, log: Option<LogFile>, clock: SharedClock) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        let path = log.as_ref().map(|log| Arc::new(log.path().to_owned()));
+        let driver = Driver { view, log, clock, parser: RawJson::default(), state: BuildState::default() };
+        std::thread::Builder::new()
+            .name("progress".to_owned())
+            .spawn(move || driver.run(&receiver))
+            .context(ErrorKind::State, || "cannot start the thread that shows progress".to_owned())?;
+        Ok(Self { sender, room: Arc::new(Semaphore::new(MAX_QUEUED as usize)), log: path })
+    }
+
+    /// Where the full log is.
+    pub fn log_path(&self) -> Option<&Path> {
+        self.log.as_deref().map(PathBuf::as_path)
+    }
+
+    /// A stage of the flow begins.
+    pub fn stage(&self, name: &str) {
+        self.event(Event::Stage(name.to_owned()));
+    }
+
+    /// Nothing moves until `what` comes; the time is counted and shown. Over with the next stage.
+    pub fn waiting(&self, what: &str) {
+        self.event(Event::Waiting(what.to_owned()));
+    }
+
+    /// As [`Progress::waiting`], over when what is returned is dropped.
+    pub fn wait(&self, what: &str) -> Wait {
+        self.waiting(what);
+        Wait(self.clone())
+    }
+
+    /// Bytes and files of the context that are sent so far.
+    pub fn transfer(&self, bytes: u64, total: Option<u64>, files: u64) {
+        self.event(Event::Transfer { bytes, total, files });
+    }
+
+    /// An attempt begins.
+    pub fn attempt(&self, number: u32, tier: &str) {
+        self.event(Event::Attempt { number, tier: tier.to_owned() });
+    }
+
+    /// Something to read.
+    pub fn message(&self, level: Level, text: impl Into<String>) {
+        self.event(Event::Message { level, text: text.into() });
+    }
+
+    /// Something the run says of itself.
+    pub fn event(&self, event: Event) {
+        // Without its thread (it ended, or it died) a run goes on unseen.
+        let _ = self.sender.send(Command::Event(event));
+    }
+
+    /// What `buildctl --progress rawjson` wrote on stderr, in chunks of any size. Waits while the last ones are not dealt
+    /// with yet, so a build that prints faster than the terminal takes is held back. Safe to cancel.
+    pub async fn build_output(&self, chunk: Vec<u8>) {
+        if chunk.is_empty() {
+            return;
+        }
+        let size = u32::try_from(chunk.len()).unwrap_or(u32::MAX).min(MAX_QUEUED);
+        if let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(size).await {
+            let _ = self.sender.send(Command::Output(chunk, permit));
+        }
+    }
+
+    /// The build's output has ended: what was understood of it. A next attempt starts afresh.
+    pub async fn end_build(&self) -> BuildState {
+        let (sender, receiver) = oneshot::channel();
+        let _ = self.sender.send(Command::EndBuild(sender));
+        receiver.await.unwrap_or_default()
+    }
+
+    /// The run has ended: the live view folds away, the log is complete. Nothing is shown after it. A terminal that takes
+    /// nothing is given up after two seconds.
+    pub async fn finish(&self, summary: Summary) {
+        let (sender, receiver) = oneshot::channel();
+        let _ = self.sender.send(Command::Finish(summary, sender));
+        let _ = tokio::time::timeout(FAREWELL, receiver).await;
+    }
+}
+
+/// Runs on the thread of its own.
+struct Driver {
+    view: Box<dyn ProgressView>,
+    log: Option<LogFile>,
+    clock: SharedClock,
+    parser: RawJson,
+    state: BuildState,
+}
+
+impl Driver {
+    fn run(mut self, receiver: &Receiver<Command>) {
+        let mut last_tick = self.clock.monotonic();
+        loop {
+            let due = self.view.tick_every().saturating_sub(self.since(last_tick));
+            let command = receiver.recv_timeout(due);
+            match command {
+                Ok(Command::Event(event)) => self.event(&event),
+                Ok(Command::Output(chunk, permit)) => {
+                    self.output(&chunk);
+                    drop(permit);
+                }
+                Ok(Command::EndBuild(answer)) => {
+                    let state = self.end_build();
+                    // A caller that no longer waits needs no answer.
+                    let _ = answer.send(state);
+                }
+                Ok(Command::Finish(summary, answer)) => {
+                    self.finish(&summary);
+                    let _ = answer.send(());
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.report_log_fault();
+            if self.since(last_tick) >= self.view.tick_every() {
+                last_tick = self.clock.monotonic();
+                self.view.tick(&self.state, now(&self.clock));
+            }
+        }
+    }
+
+    fn since(&self, then: Instant) -> Duration {
+        self.clock.monotonic().saturating_duration_since(then)
+    }
+
+    fn event(&mut self, event: &Event) {
+        if let Some(log) = &mut self.log {
+            match event {
+                Event::Stage(name) => log.note(&format!("==> {name}")),
+                Event::Waiting(what) => log.note(&format!("waiting for {what}")),
+                Event::Attempt { number, tier } => log.note(&format!("==> attempt {number} on {tier}")),
+                Event::Message { text, .. } => log.note(text),
+                Event::Ready | Event::Transfer { .. } => {}
+            }
+        }
+        self.view.event(event, now(&self.clock));
+    }
+
+    fn output(&mut self, chunk: &[u8]) {
+        let Self { view, log, parser, state, .. } = self;
+        parser.feed(chunk, &mut |item| take(item, &mut **view, log.as_mut(), state));
+    }
+
+    fn end_build(&mut self) -> BuildState {
+        let Self { view, log, parser, state, .. } = self;
+        parser.finish(&mut |item| take(item, &mut **view, log.as_mut(), state));
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+        self.view.tick(&self.state, now(&self.clock));
+        self.parser = RawJson::default();
+        std::mem::take(&mut self.state)
+    }
+
+    fn finish(&mut self, summary: &Summary) {
+        if let Some(log) = &mut self.log {
+            log.note(&summary.headline);
+            log.flush();
+        }
+        self.report_log_fault();
+        self.view.finish(summary, now(&self.clock));
+    }
+
+    fn report_log_fault(&mut self) {
+        if let Some(text) = self.log.as_mut().and_then(LogFile::take_fault) {
+            self.view.event(&Event::Message { level: Level::Warning, text }, now(&self.clock));
+        }
+    }
+}
+
+fn take(item: Item<'_>, view: &mut dyn ProgressView, log: Option<&mut LogFile>, state: &mut BuildState) {
+    match item {
+        Item::Status { line, status } => {
+            view.raw_message(line);
+            state.apply(&status, &mut Fan { view, log });
+        }
+        Item::Text(line) => state.client_text(line, &mut Fan { view, log }),
+    }
+}
+
+fn now(clock: &SharedClock) -> Now {
+    Now { monotonic: clock.monotonic(), wall: clock.now() }
+}

@@ -1,0 +1,177 @@
+//! [`PlainView`]: one line a fact, as BuildKit's plain progress prints them.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::event::{Event, Level, Summary};
+use super::view::{Now, ProgressView, Sink};
+use crate::report::units;
+use crate::sanitise;
+use crate::solve::{BuildObserver, BuildState, Step, StepStatus, Transfer};
+
+/// How often something that goes on is said again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// How often a transfer's progress is said, by the runner's clock.
+const TRANSFER_AGAIN: i64 = 5;
+
+/// One line a fact.
+pub(super) struct PlainView {
+    out: Sink,
+    /// What is waited for, since when, and when it was said last.
+    waiting: Option<(String, Instant, Instant)>,
+    /// The context's transfer as it was said last, and what has come since.
+    sent: Option<Instant>,
+    unsaid: Option<String>,
+    /// When a transfer inside of a step was said last.
+    transfers: HashMap<(u32, String), Option<Timestamp>>,
+}
+
+impl PlainView {
+    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
+        Self { out: Sink::new(out), waiting: None, sent: None, unsaid: None, transfers: HashMap::new() }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.out.put(format!("{text}\n").as_bytes());
+    }
+
+    /// Says how far the context's transfer came, where that is not said yet.
+    fn settle(&mut self) {
+        if let Some(text) = self.unsaid.take() {
+            self.line(&text);
+        }
+        self.sent = None;
+    }
+
+    fn end_wait(&mut self, now: Now) {
+        if let Some((what, since, said)) = self.waiting.take()
+            && said > since
+        {
+            let waited = units::duration(now.monotonic.saturating_duration_since(since));
+            self.line(&format!("waited {waited} for {what}"));
+        }
+    }
+}
+
+impl BuildObserver for PlainView {
+    fn step_started(&mut self, step: &Step) {
+        self.line(&format!("#{} {}", step.number(), step.name()));
+    }
+
+    fn log_line(&mut self, step: &Step, seconds: f64, line: &str) {
+        let precision = if seconds < 10.0 {
+            3
+        } else if seconds < 100.0 {
+            2
+        } else {
+            1
+        };
+        self.line(&format!("#{} {seconds:.precision$} {line}", step.number()));
+    }
+
+    fn transfer(&mut self, step: &Step, transfer: &Transfer) {
+        let key = (step.number(), transfer.id.clone());
+        if transfer.completed.is_some() {
+            self.transfers.remove(&key);
+        } else {
+            let last = self.transfers.get(&key).copied().flatten();
+            let recent = match (last, transfer.at) {
+                (Some(last), Some(at)) => at.duration_since(last).as_secs() < TRANSFER_AGAIN,
+                (last, _) => last.is_some(),
+            };
+            if recent {
+                return;
+            }
+            self.transfers.insert(key, transfer.at);
+        }
+        let amount = match (transfer.current, transfer.total) {
+            (0, 0) => String::new(),
+            (current, 0) => format!(" {}", units::bytes(current)),
+            (current, total) => format!(" {} / {}", units::bytes(current), units::bytes(total)),
+        };
+        let done = if transfer.completed.is_some() { " done" } else { "" };
+        self.line(&format!("#{} {}{amount}{done}", step.number(), transfer.id));
+    }
+
+    fn warning(&mut self, step: Option<&Step>, warning: &str) {
+        match step {
+            Some(step) => self.line(&format!("#{} WARN: {warning}", step.number())),
+            None => self.line(&format!("WARN: {warning}")),
+        }
+    }
+
+    fn step_ended(&mut self, step: &Step) {
+        let number = step.number();
+        match step.status() {
+            StepStatus::Pending | StepStatus::Running => {}
+            StepStatus::Done => self.line(&format!("#{number} DONE {}", units::duration(step.elapsed(Timestamp::MIN)))),
+            StepStatus::Cached => self.line(&format!("#{number} CACHED")),
+            StepStatus::Cancelled => self.line(&format!("#{number} CANCELED")),
+            StepStatus::Failed => {
+                let error = sanitise::lines(step.error().unwrap_or_default());
+                self.line(&format!("#{number} ERROR: {}", error.trim_end()));
+            }
+        }
+    }
+}
+
+impl ProgressView for PlainView {
+    fn event(&mut self, event: &Event, now: Now) {
+        match event {
+            Event::Stage(name) => {
+                self.settle();
+                self.end_wait(now);
+                self.line(&format!("==> {}", sanitise::line(name)));
+            }
+            Event::Waiting(what) => {
+                let what = sanitise::line(what);
+                if self.waiting.as_ref().is_none_or(|(known, ..)| *known != what) {
+                    self.line(&format!("waiting for {what}"));
+                    self.waiting = Some((what, now.monotonic, now.monotonic));
+                }
+            }
+            Event::Ready => self.end_wait(now),
+            Event::Transfer { bytes, total, files } => {
+                let of = total.map_or_else(String::new, |total| format!(" of {}", units::bytes(total)));
+                self.unsaid = Some(format!("sent {}{of}, {}", units::bytes(*bytes), units::count(*files, "file")));
+                if self.sent.is_none_or(|sent| now.monotonic.saturating_duration_since(sent) >= AGAIN) {
+                    self.settle();
+                    self.sent = Some(now.monotonic);
+                }
+            }
+            Event::Attempt { number, tier } => {
+                self.line(&format!("==> attempt {number} on {}", sanitise::line(tier)));
+            }
+            Event::Message { level, text } => {
+                let word = match level {
+                    Level::Info => "",
+                    Level::Warning => "warning: ",
+                    Level::Error => "error: ",
+                };
+                self.line(&format!("{word}{}", sanitise::lines(text)));
+            }
+        }
+    }
+
+    fn tick(&mut self, _state: &BuildState, now: Now) {
+        let Some((what, since, said)) = &mut self.waiting else { return };
+        if now.monotonic.saturating_duration_since(*said) >= AGAIN {
+            *said = now.monotonic;
+            let waited = units::duration(now.monotonic.saturating_duration_since(*since));
+            let text = format!("still waiting for {what}, {waited} so far");
+            self.line(&text);
+        }
+    }
+
+    fn finish(&mut self, summary: &Summary, now: Now) {
+        self.settle();
+        self.end_wait(now);
+        if let Some(failure) = &summary.failure {
+            self.out.put(failure.as_bytes());
+        }
+        self.line(&sanitise::line(&summary.headline));
+    }
+}

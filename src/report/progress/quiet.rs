@@ -1,0 +1,33 @@
+//! [`QuietView`]: nothing but errors.
+
+use std::io::Write;
+
+use super::event::{Event, Level, Summary};
+use super::view::{Now, ProgressView, Sink};
+use crate::sanitise;
+use crate::solve::BuildObserver;
+
+/// Nothing but errors.
+pub(super) struct QuietView(Sink);
+
+impl QuietView {
+    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
+        Self(Sink::new(out))
+    }
+}
+
+impl BuildObserver for QuietView {}
+
+impl ProgressView for QuietView {
+    fn event(&mut self, event: &Event, _now: Now) {
+        if let Event::Message { level: Level::Error, text } = event {
+            self.0.put(format!("error: {}\n", sanitise::lines(text)).as_bytes());
+        }
+    }
+
+    fn finish(&mut self, summary: &Summary, _now: Now) {
+        if let Some(failure) = &summary.failure {
+            self.0.put(failure.as_bytes());
+        }
+    }
+}
