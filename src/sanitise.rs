@@ -33,7 +33,7 @@ pub fn line(text: &str) -> String {
     shown
 }
 
-/// As [`line`], cut after `limit` characters with a mark.
+/// As [`line()`], cut after `limit` characters with a mark.
 pub fn short(text: &str, limit: usize) -> String {
     // Escape sequences make text longer than it shows; a few times the limit is enough to look at.
     let looked_at = limit.saturating_mul(4);

@@ -23,7 +23,7 @@ const MAX_ERRORS: usize = 16 << 10;
 pub struct SyncRequest<'a> {
     /// The context's directory, absolute.
     pub source: &'a Path,
-    /// What of it is sent: see [`super::file_list`].
+    /// What of it is sent: see [`mod@super::file_list`].
     pub files: &'a [u8],
     /// What has to be kept besides contents, modes, times and links.
     pub traits: Traits,

@@ -1,7 +1,7 @@
 //! Was it memory? What the runner's kernel says before and after a solve, and the verdict over it.
 //!
 //! [`Probe`] makes the command line of a small script that reads the evidence on the runner, [`parse`] reads its
-//! output, [`judge`] compares two readings. Nothing here runs a process, decides about a retry, or believes what a build
+//! output, [`mod@judge`] compares two readings. Nothing here runs a process, decides about a retry, or believes what a build
 //! step printed: `Killed`, `OOM` and an exit code of 137 prove nothing where the kernel can be asked.
 
 mod counters;
