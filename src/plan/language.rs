@@ -41,6 +41,11 @@ impl Languages {
         Ok(Self { sizes, other })
     }
 
+    /// Whether `language` has a default of its own.
+    pub fn knows(&self, language: &str) -> bool {
+        language != OTHER && self.sizes.contains_key(language)
+    }
+
     /// The size for `language`, or that of [`OTHER`].
     pub fn get(&self, language: &str) -> LanguageSize {
         self.sizes.get(language).copied().unwrap_or(self.other)

@@ -1,6 +1,8 @@
 //! Decides, from values alone, what will be done: the size with its reason, and what is built. Pure.
 
+mod history;
 mod language;
+mod need;
 mod size;
 mod tier;
 
