@@ -109,7 +109,7 @@ fn is_embedded(files: &Files, id: FileId) -> bool {
 /// The name that was probably meant, if one is near enough.
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let (distance, near) = known.iter().map(|near| (strsim::damerau_levenshtein(name, near), near)).min()?;
-    (distance <= (name.chars().count() / 3).max(1)).then_some(near)
+    (distance <= (name.chars().count() / 3).max(2)).then_some(near)
 }
 
 /// Diagnostics that are ready to be printed.

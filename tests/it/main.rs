@@ -1,0 +1,3 @@
+//! Tests with real parts, in one binary.
+
+mod nickel;
