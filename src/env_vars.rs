@@ -42,6 +42,8 @@ env_vars! {
     LIAN_LOCAL_CACHE_GB = "LIAN_LOCAL_CACHE_GB";
     /// The directory of Docker's client configuration (registry logins and credential helpers).
     DOCKER_CONFIG = "DOCKER_CONFIG";
+    /// Registry logins as JSON (`auths` alone), before the file of `DOCKER_CONFIG`, as in the Docker command.
+    DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG";
     /// How progress is shown where `--progress` is not given, as in buildx.
     BUILDKIT_PROGRESS = "BUILDKIT_PROGRESS";
     /// Log filter for diagnostics on stderr.

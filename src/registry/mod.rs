@@ -1,9 +1,15 @@
 //! Talks to OCI registries: names, logins, digests.
 
+mod challenge;
 mod client;
 mod credentials;
+mod docker_config;
+mod failure;
+mod helper;
 mod reference;
+mod token;
 
 pub use client::{Client, ClientOptions};
-pub use credentials::{Credential, DockerConfig, Login};
+pub use credentials::{Credential, Login};
+pub use docker_config::DockerConfig;
 pub use reference::{DEFAULT_TAG, DOCKER_HUB, Reference, is_digest, is_loopback_host};

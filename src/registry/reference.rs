@@ -10,6 +10,8 @@ use crate::sanitise;
 
 /// The registry of a name that names none.
 pub const DOCKER_HUB: &str = "docker.io";
+/// The host that answers for Docker Hub's API.
+pub(super) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// The tag of a name that has neither tag nor digest.
 pub const DEFAULT_TAG: &str = "latest";
 
