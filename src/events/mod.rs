@@ -4,9 +4,14 @@
 
 mod cloud_event;
 mod event;
+mod json_lines;
 mod message;
 mod nats_config;
+mod nats_link;
+mod nats_sink;
 mod publisher;
+mod sink;
+mod spool;
 mod subject;
 
 pub use cloud_event::CloudEvent;
@@ -14,4 +19,5 @@ pub use event::Event;
 pub use message::Message;
 pub use nats_config::NatsConfig;
 pub use publisher::{EventPublisher, EventsConfig};
+pub use sink::EventSink;
 pub use subject::SubjectPrefix;

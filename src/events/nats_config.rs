@@ -43,12 +43,12 @@ impl NatsConfig {
     }
 
     /// The addresses, without logins.
-    pub fn servers(&self) -> &[Url] {
+    pub(super) fn servers(&self) -> &[Url] {
         &self.servers
     }
 
     /// Options that log in as configured.
-    pub fn login(&self) -> async_nats::ConnectOptions {
+    pub(super) fn login(&self) -> async_nats::ConnectOptions {
         let mut options = async_nats::ConnectOptions::new();
         if let Some((name, password)) = &self.user {
             options = options.user_and_password(name.clone(), password.expose_secret().to_owned());
