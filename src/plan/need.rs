@@ -45,11 +45,12 @@ impl Need {
     pub(super) fn capped(&self, tiers: &Tiers) -> Self {
         let most_cpu = tiers.iter().map(|tier| f64::from(tier.cpu)).fold(0.0, f64::max);
         let most_memory = tiers.iter().map(|tier| tier.memory_gb).fold(0.0, f64::max);
+        // Where memory ran out on the largest tier, the largest tier is still the best there is.
+        let beyond = self.memory_above.is_some_and(|bound| bound >= most_memory);
         Self {
             cpu: self.cpu.min(most_cpu),
-            memory_gb: self.memory_gb.min(most_memory),
-            // Where memory ran out on the largest tier, the largest tier is still the best there is.
-            memory_above: self.memory_above.filter(|bound| *bound < most_memory),
+            memory_gb: if beyond { most_memory } else { self.memory_gb.min(most_memory) },
+            memory_above: self.memory_above.filter(|_| !beyond),
             disk_gb: self.disk_gb,
         }
     }
@@ -57,11 +58,13 @@ impl Need {
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let memory = match self.memory_above.filter(|bound| *bound >= self.memory_gb) {
+            Some(bound) => format!("more than {} GB", amount(bound)),
+            None => format!("{} GB", amount(self.memory_gb)),
+        };
         match self.disk_gb {
-            None => write!(f, "{} cpu and {} GB", amount(self.cpu), amount(self.memory_gb)),
-            Some(disk) => {
-                write!(f, "{} cpu, {} GB and {} GB of disk", amount(self.cpu), amount(self.memory_gb), amount(disk))
-            }
+            None => write!(f, "{} cpu and {memory}", amount(self.cpu)),
+            Some(disk) => write!(f, "{} cpu, {memory} and {} GB of disk", amount(self.cpu), amount(disk)),
         }
     }
 }

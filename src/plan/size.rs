@@ -251,3 +251,7 @@ fn plain_number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::E
         serializer.serialize_f64(*value)
     }
 }
+
+#[cfg(test)]
+#[path = "size_tests.rs"]
+mod tests;

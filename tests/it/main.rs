@@ -1,3 +1,10 @@
 //! Tests with real parts, in one binary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy.toml allows these in test functions; helpers of tests are tests too"
+)]
+
 mod nickel;

@@ -25,6 +25,12 @@ pub fn child_main() -> ExitCode {
     if let Err(error) = limit(request.limits) {
         return complain(&format!("cannot limit the evaluation: {error}"));
     }
+    // The default hook would show where the evaluator's source is on the machine that built this program.
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let words = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        complain(&format!("the evaluator panicked: {}", words.unwrap_or("for an unknown reason")));
+    }));
     let work = move || {
         let mut busy = |number| say(&Answer::Busy(number));
         match evaluate(&request.documents, &mut busy, seal) {
@@ -34,7 +40,7 @@ pub fn child_main() -> ExitCode {
     };
     match std::thread::Builder::new().stack_size(STACK).spawn(work).map(std::thread::JoinHandle::join) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(_)) => complain("the evaluator panicked"),
+        Ok(Err(_)) => ExitCode::FAILURE,
         Err(error) => complain(&format!("cannot start a thread: {error}")),
     }
 }

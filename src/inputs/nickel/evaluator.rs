@@ -85,8 +85,8 @@ impl Evaluator {
         if said.stdout.len() as u64 > MAX_ANSWER {
             return Error::new(ErrorKind::Spec, format!("the value of `{name}` is larger than {MAX_ANSWER} bytes"));
         }
-        // The allocator's and the stack guard's last words are the standard library's, the same since Rust 1.0.
-        if complaint.contains("memory allocation of") {
+        // The last words of Rust's allocator, of Nickel's, and of Rust's stack guard.
+        if complaint.contains("memory allocation of") || complaint.contains("out of memory") {
             let limit = self.limits.memory_mb;
             return Error::new(
                 ErrorKind::Spec,
