@@ -7,4 +7,6 @@
     reason = "clippy.toml allows these in test functions; helpers of tests are tests too"
 )]
 
+mod context;
+mod context_dockerignore;
 mod nickel;

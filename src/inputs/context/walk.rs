@@ -145,13 +145,8 @@ impl Walk {
             return Ok(());
         }
         let absolute = self.root.join(path);
-        rustix::fs::accessat(
-            rustix::fs::CWD,
-            &absolute,
-            rustix::fs::Access::READ_OK,
-            rustix::fs::AtFlags::EACCESS | rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .or_else(|error| self.unreadable(path, error.into()))
+        rustix::fs::accessat(rustix::fs::CWD, &absolute, rustix::fs::Access::READ_OK, rustix::fs::AtFlags::EACCESS)
+            .or_else(|error| self.unreadable(path, error.into()))
     }
 
     fn unreadable_directory(&mut self, error: walkdir::Error) -> Result<()> {

@@ -373,3 +373,58 @@ impl Ranges {
         if text.is_empty() { "[a&&b]".to_owned() } else { format!("[{text}]") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(expression: &str, text: &str) -> bool {
+        regex::Regex::new(&translate(expression).unwrap()).unwrap().is_match(text)
+    }
+
+    #[test]
+    fn classes_are_gos_and_not_ours() {
+        assert!(matches("^[[^/]$", "["), "a `[` in a class is a literal");
+        assert!(!matches(r"^\d$", "٣"), "digits are ASCII");
+        assert!(matches("^[a&&b]$", "&"));
+        assert!(matches("^[a~~b]$", "~"), "no set operations");
+        assert!(matches(r"^[^\x00-\x{10FFFF}]|x$", "x"), "an empty class matches nothing and is no error");
+    }
+
+    #[test]
+    fn a_brace_that_counts_nothing_is_a_brace() {
+        for (expression, text) in [("^a{,2}$", "a{,2}"), ("^a{01}$", "a{01}"), ("^a{x}$", "a{x}"), ("^{a,b}$", "{a,b}")]
+        {
+            assert!(matches(expression, text), "{expression}");
+        }
+        assert!(matches("^a{2,}$", "aaa"));
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused() {
+        for bad in [
+            "a{1001}", "a{3,2}", "a{2}{3}", "|{2}", r"\C", r"\é", r"\8", r"\1", r"\x4", r"\x{}", r"\q", "[z-a]", "[a",
+            "(a", "a)",
+        ] {
+            assert!(translate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_refused_and_not_guessed() {
+        for bad in [r"\pL", r"[\p{Greek}]", r"\B"] {
+            assert!(translate(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_translation_compiles(expression in r"[\[\](){}|*?+^$.\\:a-c0-3,é-]{0,24}") {
+            if let Ok(translated) = translate(&expression) {
+                prop_assert!(regex::RegexBuilder::new(&translated).size_limit(1 << 30).build().is_ok(), "{translated}");
+            }
+        }
+    }
+}
