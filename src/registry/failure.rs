@@ -36,15 +36,18 @@ impl Failure {
     /// A request that got no answer from `host`.
     pub(super) fn transport(host: &str, plain_http: bool, error: reqwest::Error) -> Self {
         let network = |why: &str| Error::new(ErrorKind::Network, format!("the registry `{host}` {why}"));
+        let no_https = |error: Error| {
+            Self::Final(error.hint(format!("if it speaks plain HTTP, say so: `--insecure-registry {host}`")))
+        };
         match tls_error(&error) {
-            Some(rustls::Error::InvalidMessage(_)) => Self::Final(
-                network("does not speak HTTPS")
-                    .hint(format!("if it speaks plain HTTP, say so: `--insecure-registry {host}`")),
-            ),
+            Some(rustls::Error::InvalidMessage(_)) => no_https(network("does not speak HTTPS")),
             Some(tls) => Self::Final(network("has no certificate that is trusted here").because(tls.clone()).hint(
                 "put the certificate of its authority into this machine's store, or name it in `SSL_CERT_FILE`",
             )),
             None if error.is_timeout() => Self::Final(network("did not answer in time").because(error.without_url())),
+            None if error.is_connect() && ended_early(&error) => {
+                no_https(network("ended the TLS handshake").because(error.without_url()))
+            }
             None if error.is_connect() => {
                 Self::Passing(network("cannot be reached").because(error.without_url()).hint(format!(
                     "is the name right, and is it running? The registry is the part of the image name before the first `/`: `{host}`"
@@ -84,22 +87,29 @@ fn explain_plain_http(error: Error, host: &str) -> Error {
     })
 }
 
-/// The TLS error behind a failed request, which `std` hides within I/O errors.
+/// The TLS error behind a failed request.
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(current) = cause {
-        let inner = current
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .map(|inner| inner as &(dyn StdError + 'static));
-        for candidate in [Some(current), inner].into_iter().flatten() {
-            if let Some(tls) = candidate.downcast_ref::<rustls::Error>() {
-                return Some(tls);
-            }
-        }
-        cause = inner.filter(|inner| inner.is::<std::io::Error>()).or_else(|| current.source());
+    causes(error).into_iter().find_map(|cause| cause.downcast_ref())
+}
+
+/// True when the other side closed the connection while we were still greeting.
+fn ended_early(error: &reqwest::Error) -> bool {
+    causes(error)
+        .into_iter()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+}
+
+/// Every cause, those included that `std` hides within I/O errors.
+fn causes(error: &reqwest::Error) -> Vec<&(dyn StdError + 'static)> {
+    let mut found = Vec::new();
+    let mut next: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(cause) = next {
+        found.push(cause);
+        let hidden = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = hidden.map(|hidden| hidden as &(dyn StdError + 'static)).or_else(|| cause.source());
     }
-    None
+    found
 }
 
 /// What the registry itself says about an error, as `: CODE: message`; empty when it says nothing.

@@ -1,5 +1,4 @@
 //! Tests with real parts, in one binary.
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,3 +9,5 @@
 mod context;
 mod context_dockerignore;
 mod nickel;
+mod registry;
+mod support;

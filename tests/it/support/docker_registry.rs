@@ -1,0 +1,122 @@
+//! A real registry (Debian's `docker-registry`) on a free loopback port.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use lian_build::error::ErrorKind;
+use lian_build::process::Cmd;
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+
+use super::environment;
+
+/// The user that a registry with logins knows.
+pub const USER: &str = "builder";
+/// Their password.
+pub const PASSWORD: &str = "correct horse";
+/// `perl -e 'print crypt("correct horse", "\$2y\$05\$abcdefghijklmnopqrstuu")'`
+const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2";
+
+/// A running registry; it ends with this value.
+pub struct DockerRegistry {
+    directory: tempfile::TempDir,
+    address: String,
+    _child: Child,
+}
+
+impl DockerRegistry {
+    /// A registry that anybody may push to.
+    pub async fn open() -> Self {
+        Self::start("").await
+    }
+
+    /// A registry that only [`USER`] may use.
+    pub async fn with_login() -> Self {
+        Self::start("auth: {htpasswd: {realm: test, path: DIRECTORY/htpasswd}}\n").await
+    }
+
+    async fn start(extra: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        let config = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {path}/data}}}}\n\
+             http: {{addr: '127.0.0.1:0'}}\n{}",
+            extra.replace("DIRECTORY", &path)
+        );
+        std::fs::write(directory.path().join("config.yml"), config).unwrap();
+        std::fs::write(directory.path().join("htpasswd"), format!("{USER}:{HASH}\n")).unwrap();
+        let mut child = Cmd::new(program(), ErrorKind::Network)
+            .arg("serve")
+            .arg(directory.path().join("config.yml"))
+            .spawn(Stdio::null(), Stdio::null(), Stdio::piped())
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next_line().await.unwrap().expect("the registry ended before it listened");
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                break rest.split(['"', ' ', ',']).next().unwrap().to_owned();
+            }
+        };
+        // The pipe must not fill up.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { directory, address, _child: child }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn host(&self) -> &str {
+        &self.address
+    }
+
+    /// The uploads that were begun in `repository` and neither finished nor cancelled. (Of a cancelled one this registry
+    /// leaves a directory with hash states.)
+    pub fn open_uploads(&self, repository: &str) -> usize {
+        let uploads = std::fs::read_dir(self.repository(repository).join("_uploads")).into_iter().flatten();
+        uploads.filter(|upload| upload.as_ref().unwrap().path().join("startedat").exists()).count()
+    }
+
+    /// True when something was ever begun in `repository`.
+    pub fn knows(&self, repository: &str) -> bool {
+        self.repository(repository).exists()
+    }
+
+    fn repository(&self, repository: &str) -> PathBuf {
+        self.directory.path().join("data/docker/registry/v2/repositories").join(repository)
+    }
+
+    /// Pushes a small image as a client would; gives the manifest's digest, computed here.
+    pub async fn push(&self, repository: &str, tag: &str) -> String {
+        let http = reqwest::Client::new();
+        let base = format!("http://{}/v2/{repository}", self.address);
+        let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+        let begun = http.post(format!("{base}/blobs/uploads/")).send().await.unwrap();
+        assert_eq!(begun.status().as_u16(), 202);
+        let location = begun.headers().get(LOCATION).unwrap().to_str().unwrap().to_owned();
+        let blob = format!("{location}&digest={}", digest(config));
+        assert_eq!(http.put(blob).body(config.to_vec()).send().await.unwrap().status().as_u16(), 201);
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[]}}"#,
+            digest(config),
+            config.len()
+        );
+        let put = http.put(format!("{base}/manifests/{tag}")).header(CONTENT_TYPE, kind).body(manifest.clone());
+        assert_eq!(put.send().await.unwrap().status().as_u16(), 201);
+        digest(manifest.as_bytes())
+    }
+}
+
+/// `sha256:…` of some bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+fn program() -> PathBuf {
+    environment()
+        .path("LIAN_TEST_REGISTRY")
+        .or_else(|| environment().find_program("docker-registry"))
+        .filter(|path| Path::new(path).exists())
+        .expect("docker-registry is needed: `apt-get install docker-registry`, or set LIAN_TEST_REGISTRY")
+}
