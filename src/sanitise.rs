@@ -3,7 +3,6 @@
 //! Escape sequences are taken out as a whole, so coloured output reads as plain text; what else could drive a terminal
 //! or make text read as something it is not becomes U+FFFD. Raw bytes only ever go to the run's log file (mode 0600).
 
-use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -58,11 +57,12 @@ pub fn lines(text: &str) -> String {
     shown
 }
 
-/// One line of raw output, without its line break: broken UTF-8 becomes U+FFFD, tabs stay.
+/// One line of raw output, without its line break: broken UTF-8 becomes U+FFFD (one for a whole run of it), tabs stay.
 pub fn bytes(line: &[u8]) -> String {
-    let text: Cow<'_, str> = String::from_utf8_lossy(line);
-    let mut shown = String::with_capacity(text.len());
-    log_line(&text, &mut shown);
+    let mut shown = String::with_capacity(line.len());
+    log_line(&String::from_utf8_lossy(line), &mut shown);
+    let mut last = None;
+    shown.retain(|character| last.replace(character) != Some(REPLACEMENT) || character != REPLACEMENT);
     shown
 }
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_could_mislead_is_replaced() {
         assert_eq!(line("a\u{202e}b\0c\nd\te"), "a\u{fffd}b\u{fffd}c\\nd e");
-        assert_eq!(bytes(b"\xff\xfe ok\t."), "\u{fffd}\u{fffd} ok\t.");
+        assert_eq!(bytes(b"\xff\xfe\0 ok\t\0."), "\u{fffd} ok\t\u{fffd}.");
         assert_eq!(lines("one\r\ntwo"), "one\ntwo");
     }
 

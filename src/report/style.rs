@@ -2,7 +2,6 @@
 
 /// How a piece of text is set apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the live view comes next")]
 pub(crate) enum Style {
     /// Not at all.
     Plain,

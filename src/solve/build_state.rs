@@ -63,6 +63,8 @@ pub struct StepCounts {
 #[derive(Debug, Default)]
 pub struct BuildState {
     steps: Vec<Step>,
+    /// How many steps have a number.
+    numbered: u32,
     /// Beside `steps`, so that a line can be handed out with its step.
     logs: Vec<Progress>,
     /// Vertex digest → step; progress groups under `group:<id>`.
@@ -170,16 +172,14 @@ impl BuildState {
         self.warnings.iter().cloned().chain(caches).collect()
     }
 
-    /// The last lines that a step printed, by the step's [`Step::number`].
+    /// The last lines that a step printed.
     pub fn log_tail(&self, step: &Step) -> Vec<String> {
-        let at = usize::try_from(step.number()).unwrap_or(0).wrapping_sub(1);
-        self.logs.get(at).map(|progress| progress.log.tail().map(str::to_owned).collect()).unwrap_or_default()
+        self.logs.get(step.index()).map(|progress| progress.log.tail().map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// The last line that a step printed.
     pub fn last_line(&self, step: &Step) -> Option<&str> {
-        let at = usize::try_from(step.number()).unwrap_or(0).wrapping_sub(1);
-        self.logs.get(at).and_then(|progress| progress.log.tail().next_back())
+        self.logs.get(step.index()).and_then(|progress| progress.log.tail().next_back())
     }
 
     /// Lines of `buildctl`'s own, the last ones; safe to show.
@@ -248,16 +248,20 @@ impl BuildState {
             return None;
         }
         let at = self.steps.len();
-        self.steps.push(Step::new(u32::try_from(at).ok()?.saturating_add(1), name, hidden));
+        self.steps.push(Step::new(at, name, hidden));
         self.logs.push(Progress::default());
         Some(at)
     }
 
     fn announce_start(&mut self, at: usize, observer: &mut dyn BuildObserver) {
-        let (Some(step), Some(progress)) = (self.steps.get(at), self.logs.get_mut(at)) else { return };
+        let (Some(step), Some(progress)) = (self.steps.get_mut(at), self.logs.get_mut(at)) else { return };
         let started = step.last_started();
         if !step.is_hidden() && started.is_some() && started != progress.announced {
             progress.announced = started;
+            if step.number() == 0 {
+                self.numbered = self.numbered.saturating_add(1);
+                step.give_number(self.numbered);
+            }
             observer.step_started(step);
         }
     }
@@ -292,14 +296,7 @@ impl BuildState {
     }
 
     fn warn(&mut self, warning: &VertexWarning, observer: &mut dyn BuildObserver) {
-        let short = sanitise::short(&String::from_utf8_lossy(&warning.short), MAX_WARNING);
-        let file = warning.source.as_ref().map(|source| sanitise::short(&source.filename, 100));
-        let line = warning.range.first().and_then(|range| range.start.as_ref()).map(|start| start.line);
-        let text = match (file.filter(|file| !file.is_empty()), line) {
-            (Some(file), Some(line)) => format!("{file}:{line}: {short}"),
-            (Some(file), None) => format!("{file}: {short}"),
-            (None, _) => short,
-        };
+        let text = sanitise::short(&String::from_utf8_lossy(&warning.short), MAX_WARNING);
         let step = self.by_digest.get(&warning.vertex).and_then(|at| self.steps.get(*at));
         observer.warning(step, &text);
         if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&text) {
@@ -318,3 +315,7 @@ impl BuildState {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "build_state_tests.rs"]
+mod tests;

@@ -107,3 +107,62 @@ impl RawJson {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(parser: &mut RawJson, chunks: &[&[u8]]) -> Vec<String> {
+        let mut seen = Vec::new();
+        let mut take = |item: Item<'_>| {
+            seen.push(match item {
+                Item::Status { status, .. } => format!("{} vertexes", status.vertexes.len()),
+                Item::Text(line) => String::from_utf8_lossy(line).into_owned(),
+            });
+        };
+        for chunk in chunks {
+            parser.feed(chunk, &mut take);
+        }
+        parser.finish(&mut take);
+        seen
+    }
+
+    #[test]
+    fn messages_and_text_are_told_apart() {
+        let mut parser = RawJson::default();
+        let seen = items(&mut parser, &[b"{\"vertexes\":[{}]}\nerr", b"or: no\r\n{\"vertexes\":7}\n\n{}\nlast"]);
+        assert_eq!(seen, ["1 vertexes", "error: no", "{\"vertexes\":7}", "", "0 vertexes", "last"]);
+        assert_eq!(parser.unparsable_lines(), 1);
+    }
+
+    #[test]
+    fn null_unknown_and_missing_fields_are_no_fault() {
+        let line = br#"{"vertexes":null,"new":{"x":1},"logs":[{"vertex":"v","data":null,"timestamp":"never"}]}"#;
+        let status: SolveStatus = serde_json::from_slice(line).unwrap();
+        assert_eq!(status.logs.len(), 1);
+        assert_eq!(status.logs.first().unwrap().timestamp, None);
+    }
+
+    #[test]
+    fn a_line_without_end_is_skipped_and_counted() {
+        let mut parser = RawJson::default();
+        let part = vec![b'x'; 1 << 20];
+        let mut chunks: Vec<&[u8]> = vec![&part; 17];
+        chunks.extend([b"still the same\n{}\n".as_slice(), b"x"]);
+        assert_eq!(items(&mut parser, &chunks), ["0 vertexes", "x"]);
+        assert_eq!(parser.overlong_lines(), 1);
+        assert_eq!(parser.unparsable_lines(), 0);
+    }
+
+    #[test]
+    fn the_longest_line_is_still_read() {
+        let mut parser = RawJson::default();
+        let mut line = b"{\"vertexes\":[]".to_vec();
+        line.resize(MAX_LINE - 1, b' ');
+        line.extend_from_slice(b"}");
+        assert_eq!(items(&mut parser, &[&line, b"\n"]), ["0 vertexes"]);
+        line.extend_from_slice(b" ");
+        assert!(items(&mut parser, &[&line, b"\n"]).is_empty());
+        assert_eq!(parser.overlong_lines(), 1);
+    }
+}

@@ -111,45 +111,12 @@ pub struct VertexWarning {
     /// The step's digest.
     #[serde(default, deserialize_with = "null_is_default")]
     pub vertex: String,
-    /// One line.
+    /// One line; it names the rule and the line of the Dockerfile.
     #[serde(default, deserialize_with = "bytes")]
     pub short: Vec<u8>,
-    /// More of it.
-    #[serde(default, deserialize_with = "many_bytes")]
-    pub detail: Vec<Vec<u8>>,
     /// Where it is explained.
     #[serde(default, deserialize_with = "null_is_default")]
     pub url: String,
-    /// The file it is about.
-    #[serde(default, rename = "sourceInfo")]
-    pub source: Option<SourceInfo>,
-    /// Where in the file.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub range: Vec<Range>,
-}
-
-/// A file that a warning is about.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct SourceInfo {
-    /// Its name: `Dockerfile`.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub filename: String,
-}
-
-/// A part of a file.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct Range {
-    /// Where it begins.
-    #[serde(default)]
-    pub start: Option<Position>,
-}
-
-/// A place in a file.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct Position {
-    /// The line, counted from 1.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub line: i64,
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D) -> Result<T, D::Error> {
@@ -164,9 +131,4 @@ fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D
 fn bytes<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u8>, D::Error> {
     let text = Option::<String>::deserialize(input)?.unwrap_or_default();
     STANDARD.decode(text).map_err(serde::de::Error::custom)
-}
-
-fn many_bytes<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Vec<u8>>, D::Error> {
-    let texts = Option::<Vec<String>>::deserialize(input)?.unwrap_or_default();
-    texts.into_iter().map(|text| STANDARD.decode(text).map_err(serde::de::Error::custom)).collect()
 }

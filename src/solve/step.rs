@@ -20,6 +20,7 @@ const MAX_TRANSFERS: usize = 256;
 /// One step: a vertex of the build graph, or a progress group whose members are shown as one.
 #[derive(Debug, Clone)]
 pub struct Step {
+    index: usize,
     number: u32,
     name: String,
     members: BTreeMap<String, Member>,
@@ -73,13 +74,23 @@ pub enum StepStatus {
 
 impl Step {
     /// A step that nothing is known of yet. A group is `hidden` until a member that is not weak runs or fails.
-    pub(super) fn new(number: u32, name: &str, hidden: bool) -> Self {
-        Self { number, name: short_name(name), members: BTreeMap::new(), transfers: Vec::new(), hidden }
+    pub(super) fn new(index: usize, name: &str, hidden: bool) -> Self {
+        Self { index, number: 0, name: short_name(name), members: BTreeMap::new(), transfers: Vec::new(), hidden }
     }
 
-    /// The number it is shown with, from 1 in the order in which steps became known.
+    /// The number it is shown with, from 1 in the order in which steps began; 0 before that.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Gives it its number, once.
+    pub(super) fn give_number(&mut self, number: u32) {
+        self.number = number;
+    }
+
+    /// Its place among all steps of the build.
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     /// What it is called, on one line and safe to show: `[build 2/4] RUN make`.

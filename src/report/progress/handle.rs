@@ -91,7 +91,7 @@ impl Progress {
         let Output { stream, screen, color } = output;
         let view: Box<dyn ProgressView> = match mode {
             Mode::Tty => Box::new(LiveView::new(stream, screen, color, now(&clock))),
-            Mode::Auto | Mode::Plain => Box::new(PlainView::new(stream)),
+            Mode::Auto | Mode::Plain => Box::new(PlainView::new(stream, now(&clock))),
             Mode::RawJson => Box::new(RawJsonView::new(stream)),
             Mode::Quiet => Box::new(QuietView::new(stream)),
         };
@@ -214,9 +214,11 @@ impl Driver {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.report_log_fault();
+            self.view.flush();
             if self.since(last_tick) >= self.view.tick_every() {
                 last_tick = self.clock.monotonic();
                 self.view.tick(&self.state, now(&self.clock));
+                self.view.flush();
             }
         }
     }
@@ -250,6 +252,7 @@ impl Driver {
             log.flush();
         }
         self.view.tick(&self.state, now(&self.clock));
+        self.view.flush();
         self.parser = RawJson::default();
         std::mem::take(&mut self.state)
     }
@@ -261,6 +264,7 @@ impl Driver {
         }
         self.report_log_fault();
         self.view.finish(summary, now(&self.clock));
+        self.view.flush();
     }
 
     fn report_log_fault(&mut self) {

@@ -3,8 +3,10 @@
 //! [`Progress`] is the handle a run holds. Drawing, the log file and the folding of BuildKit's messages happen on a
 //! thread of their own, so that a terminal that stands still (Ctrl-S, a full pipe) never holds up a release.
 
+mod columns;
 mod event;
 mod fan;
+mod frame;
 mod handle;
 mod live;
 mod mode;

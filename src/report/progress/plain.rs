@@ -1,16 +1,16 @@
 //! [`PlainView`]: one line a fact, as BuildKit's plain progress prints them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::event::{Event, Level, Summary};
-use super::view::{Now, ProgressView, Sink};
+use super::view::{Now, ProgressView, Sink, closing_line};
 use crate::report::units;
 use crate::sanitise;
-use crate::solve::{BuildObserver, BuildState, Step, StepStatus, Transfer};
+use crate::solve::{BuildObserver, BuildState, Step, StepCounts, StepStatus, Transfer};
 
 /// How often something that goes on is said again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -27,15 +27,48 @@ pub(super) struct PlainView {
     unsaid: Option<String>,
     /// When a transfer inside of a step was said last.
     transfers: HashMap<(u32, String), Option<Timestamp>>,
+    /// Steps whose name stands in the output already.
+    named: HashSet<u32>,
+    /// A step that has ended, and how: said as soon as anything else happens. BuildKit begins its own steps twice in a
+    /// row, and two ends would only confuse.
+    ended: Option<(u32, String)>,
+    counts: StepCounts,
+    begun: Instant,
 }
 
 impl PlainView {
-    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out: Sink::new(out), waiting: None, sent: None, unsaid: None, transfers: HashMap::new() }
+    pub(super) fn new(out: Box<dyn Write + Send>, now: Now) -> Self {
+        Self {
+            out: Sink::new(out),
+            waiting: None,
+            sent: None,
+            unsaid: None,
+            transfers: HashMap::new(),
+            named: HashSet::new(),
+            ended: None,
+            counts: StepCounts::default(),
+            begun: now.monotonic,
+        }
     }
 
     fn line(&mut self, text: &str) {
+        if let Some((_, ended)) = self.ended.take() {
+            self.out.put(format!("{ended}\n").as_bytes());
+        }
         self.out.put(format!("{text}\n").as_bytes());
+    }
+
+    /// As [`PlainView::line`], about a step.
+    fn step_line(&mut self, step: &Step, text: &str) {
+        self.ended.take_if(|(number, _)| *number == step.number());
+        self.line(&format!("#{} {text}", step.number()));
+    }
+
+    fn end_step(&mut self, step: &Step, how: &str) {
+        if let Some((_, other)) = self.ended.take_if(|(number, _)| *number != step.number()) {
+            self.line(&other);
+        }
+        self.ended = Some((step.number(), format!("#{} {how}", step.number())));
     }
 
     /// Says how far the context's transfer came, where that is not said yet.
@@ -58,7 +91,9 @@ impl PlainView {
 
 impl BuildObserver for PlainView {
     fn step_started(&mut self, step: &Step) {
-        self.line(&format!("#{} {}", step.number(), step.name()));
+        if self.named.insert(step.number()) {
+            self.step_line(step, step.name());
+        }
     }
 
     fn log_line(&mut self, step: &Step, seconds: f64, line: &str) {
@@ -69,7 +104,7 @@ impl BuildObserver for PlainView {
         } else {
             1
         };
-        self.line(&format!("#{} {seconds:.precision$} {line}", step.number()));
+        self.step_line(step, &format!("{seconds:.precision$} {line}"));
     }
 
     fn transfer(&mut self, step: &Step, transfer: &Transfer) {
@@ -77,15 +112,19 @@ impl BuildObserver for PlainView {
         if transfer.completed.is_some() {
             self.transfers.remove(&key);
         } else {
-            let last = self.transfers.get(&key).copied().flatten();
-            let recent = match (last, transfer.at) {
-                (Some(last), Some(at)) => at.duration_since(last).as_secs() < TRANSFER_AGAIN,
-                (last, _) => last.is_some(),
+            let known = self.transfers.get(&key).copied();
+            let recent = match (known, transfer.at) {
+                // BuildKit's own transfers are over at once mostly; only those that last are worth a line before that.
+                (None, _) => step.is_internal(),
+                (Some(Some(last)), Some(at)) => at.duration_since(last).as_secs() < TRANSFER_AGAIN,
+                (Some(_), _) => true,
             };
+            if known.is_none() || !recent {
+                self.transfers.insert(key, transfer.at);
+            }
             if recent {
                 return;
             }
-            self.transfers.insert(key, transfer.at);
         }
         let amount = match (transfer.current, transfer.total) {
             (0, 0) => String::new(),
@@ -93,26 +132,25 @@ impl BuildObserver for PlainView {
             (current, total) => format!(" {} / {}", units::bytes(current), units::bytes(total)),
         };
         let done = if transfer.completed.is_some() { " done" } else { "" };
-        self.line(&format!("#{} {}{amount}{done}", step.number(), transfer.id));
+        self.step_line(step, &format!("{}{amount}{done}", transfer.id));
     }
 
     fn warning(&mut self, step: Option<&Step>, warning: &str) {
         match step {
-            Some(step) => self.line(&format!("#{} WARN: {warning}", step.number())),
+            Some(step) => self.step_line(step, &format!("WARN: {warning}")),
             None => self.line(&format!("WARN: {warning}")),
         }
     }
 
     fn step_ended(&mut self, step: &Step) {
-        let number = step.number();
         match step.status() {
             StepStatus::Pending | StepStatus::Running => {}
-            StepStatus::Done => self.line(&format!("#{number} DONE {}", units::duration(step.elapsed(Timestamp::MIN)))),
-            StepStatus::Cached => self.line(&format!("#{number} CACHED")),
-            StepStatus::Cancelled => self.line(&format!("#{number} CANCELED")),
+            StepStatus::Done => self.end_step(step, &format!("DONE {}", units::duration(step.elapsed(Timestamp::MIN)))),
+            StepStatus::Cached => self.end_step(step, "CACHED"),
+            StepStatus::Cancelled => self.end_step(step, "CANCELED"),
             StepStatus::Failed => {
                 let error = sanitise::lines(step.error().unwrap_or_default());
-                self.line(&format!("#{number} ERROR: {}", error.trim_end()));
+                self.end_step(step, &format!("ERROR: {}", error.trim_end()));
             }
         }
     }
@@ -143,6 +181,9 @@ impl ProgressView for PlainView {
                 }
             }
             Event::Attempt { number, tier } => {
+                // The next attempt's steps are numbered afresh.
+                self.named.clear();
+                self.transfers.clear();
                 self.line(&format!("==> attempt {number} on {}", sanitise::line(tier)));
             }
             Event::Message { level, text } => {
@@ -156,7 +197,14 @@ impl ProgressView for PlainView {
         }
     }
 
-    fn tick(&mut self, _state: &BuildState, now: Now) {
+    fn tick(&mut self, state: &BuildState, now: Now) {
+        let counts = state.counts();
+        if counts.total > 0 {
+            self.counts = counts;
+        }
+        if let Some((_, ended)) = self.ended.take() {
+            self.line(&ended);
+        }
         let Some((what, since, said)) = &mut self.waiting else { return };
         if now.monotonic.saturating_duration_since(*said) >= AGAIN {
             *said = now.monotonic;
@@ -166,12 +214,18 @@ impl ProgressView for PlainView {
         }
     }
 
+    fn flush(&mut self) {
+        self.out.flush();
+    }
+
     fn finish(&mut self, summary: &Summary, now: Now) {
         self.settle();
         self.end_wait(now);
         if let Some(failure) = &summary.failure {
-            self.out.put(failure.as_bytes());
+            self.line(failure.trim_end());
         }
-        self.line(&sanitise::line(&summary.headline));
+        let elapsed = now.monotonic.saturating_duration_since(self.begun);
+        self.line(&closing_line(&summary.headline, self.counts, elapsed));
+        self.flush();
     }
 }

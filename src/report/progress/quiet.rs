@@ -25,6 +25,10 @@ impl ProgressView for QuietView {
         }
     }
 
+    fn flush(&mut self) {
+        self.0.flush();
+    }
+
     fn finish(&mut self, summary: &Summary, _now: Now) {
         if let Some(failure) = &summary.failure {
             self.0.put(failure.as_bytes());

@@ -2,6 +2,7 @@
 //!
 //! As with `buildctl`, text that is no message stands between them: readers skip lines that do not begin with `{`.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use super::event::{Event, Level, Summary};
@@ -39,11 +40,50 @@ impl ProgressView for RawJsonView {
     }
 
     fn raw_message(&mut self, line: &[u8]) {
-        let mut bytes = Vec::with_capacity(line.len().saturating_add(1));
-        bytes.extend_from_slice(line);
-        bytes.push(b'\n');
-        self.0.put(&bytes);
+        self.0.put(escaped(line).as_bytes());
+        self.0.put(b"\n");
+    }
+
+    fn flush(&mut self) {
+        self.0.flush();
     }
 
     fn finish(&mut self, _summary: &Summary, _now: Now) {}
+}
+
+/// The same JSON in printable ASCII: outside of strings there is nothing else, and inside of them `\u` says the same.
+/// A terminal that is handed a message takes no orders from it.
+fn escaped(line: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(line);
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text;
+    }
+    let mut ascii = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            ' '..='~' => ascii.push(character),
+            // White space between tokens; inside of a string a control character is no JSON.
+            '\0'..' ' => ascii.push(' '),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    ascii.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    Cow::Owned(ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_ascii_and_mean_the_same() {
+        let line = "{\"name\":\"\u{9b}31m \u{202e} \u{7f} ü 🦀\"}\t";
+        let shown = escaped(line.as_bytes());
+        assert!(shown.is_ascii() && shown.bytes().all(|byte| !byte.is_ascii_control()), "{shown:?}");
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(parse(&shown), parse(line));
+    }
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::event::{Event, Summary};
-use crate::solve::{BuildObserver, BuildState};
+use crate::report::units;
+use crate::sanitise;
+use crate::solve::{BuildObserver, BuildState, StepCounts};
 
 /// The moment at which something is shown.
 #[derive(Debug, Clone, Copy)]
@@ -29,24 +31,59 @@ pub trait ProgressView: BuildObserver + Send {
     fn tick_every(&self) -> Duration {
         Duration::from_secs(1)
     }
+    /// Writes what was said so far.
+    fn flush(&mut self);
     /// The run has ended; nothing comes after this.
     fn finish(&mut self, summary: &Summary, now: Now);
 }
 
+/// How the end of a run reads: the headline, the steps of the last attempt where there was one, the time in all.
+pub(super) fn closing_line(headline: &str, counts: StepCounts, elapsed: Duration) -> String {
+    let mut details = Vec::new();
+    if counts.total > 0 {
+        details.push(format!("{}/{} steps", counts.completed, counts.total));
+        if counts.cached > 0 {
+            details.push(format!("{} cached", counts.cached));
+        }
+    }
+    details.push(units::duration(elapsed));
+    format!("{} ({})", sanitise::line(headline), details.join(", "))
+}
+
 /// Where a view writes. Once a write has failed nothing more is tried.
-pub(super) struct Sink(Option<Box<dyn Write + Send>>);
+pub(super) struct Sink {
+    out: Option<Box<dyn Write + Send>>,
+    waiting: Vec<u8>,
+}
 
 impl Sink {
+    /// More than this is written without waiting for [`Sink::flush`].
+    const ENOUGH: usize = 32 << 10;
+
     pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Self(Some(out))
+        Self { out: Some(out), waiting: Vec::new() }
     }
 
-    /// Writes it all at once, so that lines do not mix with those of others.
+    /// Takes bytes; whole lines, so that they do not mix with those of others.
     pub(super) fn put(&mut self, bytes: &[u8]) {
-        let result = self.0.as_mut().map_or(Ok(()), |out| write(out, bytes));
-        if result.is_err() {
-            self.0 = None;
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= Self::ENOUGH {
+            self.flush();
         }
+    }
+
+    /// Writes what was taken.
+    pub(super) fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let written = self.out.as_mut().map_or(Ok(()), |out| write(out, &self.waiting));
+        if written.is_err() {
+            self.out = None;
+        }
+        self.waiting.clear();
+        // One huge line must not keep its memory.
+        self.waiting.shrink_to(Self::ENOUGH.saturating_mul(2));
     }
 }
 
