@@ -1,10 +1,12 @@
 //! What the user gave, turned into values; no decisions.
 pub mod build_arg;
 pub mod context;
+pub mod dockerfile;
 pub mod git;
 pub mod language;
 pub mod nickel;
 pub mod output;
+pub mod request;
 pub mod secret;
 pub mod settings;
 pub mod spec;

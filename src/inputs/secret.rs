@@ -132,6 +132,19 @@ impl SecretSpec {
         Ok(Self { id, source })
     }
 
+    /// Reads every `--secret`.
+    ///
+    /// # Errors
+    /// As [`SecretSpec::parse`], and for an id that is given twice.
+    pub fn parse_all<S: AsRef<str>>(texts: &[S]) -> Result<Vec<Self>> {
+        let specs = texts.iter().map(|text| Self::parse(text.as_ref())).collect::<Result<Vec<_>>>()?;
+        let mut seen = BTreeSet::new();
+        match specs.iter().find(|spec| !seen.insert(spec.id.clone())) {
+            Some(twice) => Err(Error::usage(format!("secret `{}` is given twice", twice.id))),
+            None => Ok(specs),
+        }
+    }
+
     /// Reads the value. Blocks while a pipe has nothing to say.
     ///
     /// # Errors
@@ -184,15 +197,10 @@ fn bad_secret(why: &str) -> Error {
     Error::usage(why).hint("write `--secret id=X,src=FILE` or `--secret id=X,env=VARIABLE`")
 }
 
-/// Reads every `--secret` and the values.
+/// Reads the values of `specs`.
 ///
 /// # Errors
-/// As [`SecretSpec::parse`] and [`SecretSpec::load`], and for an id that is given twice.
-pub fn load_all<S: AsRef<str>>(texts: &[S], environment: &Environment) -> Result<Vec<SecretBinding>> {
-    let specs = texts.iter().map(|text| SecretSpec::parse(text.as_ref())).collect::<Result<Vec<_>>>()?;
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = specs.iter().find(|spec| !seen.insert(spec.id.clone())) {
-        return Err(Error::usage(format!("secret `{}` is given twice", twice.id)));
-    }
-    specs.into_iter().map(|spec| spec.load(environment)).collect()
+/// As [`SecretSpec::load`].
+pub fn load_all(specs: &[SecretSpec], environment: &Environment) -> Result<Vec<SecretBinding>> {
+    specs.iter().map(|spec| spec.clone().load(environment)).collect()
 }

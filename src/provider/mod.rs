@@ -1,6 +1,7 @@
 //! Plug-ins that lease runners. Each yields an SSH endpoint; none knows the order of a run.
 
 mod capabilities;
+pub mod choice;
 pub mod local;
 
 use std::fmt;

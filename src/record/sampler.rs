@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -79,8 +79,18 @@ impl Sampler {
     /// Starts to measure through `child`: the sampler's command, or the ssh that runs it, with standard input and
     /// output piped. Must be called within the runtime.
     pub fn start(mut child: Child) -> Self {
-        let (stop, stopped) = oneshot::channel();
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        Self::start_on(stdin, stdout, child)
+    }
+
+    /// As [`Sampler::start`], through the streams of a process that `guard` keeps alive.
+    pub fn start_on<I, O, G>(stdin: Option<I>, stdout: Option<O>, guard: G) -> Self
+    where
+        I: AsyncWrite + Unpin + Send + 'static,
+        O: AsyncRead + Unpin + Send + 'static,
+        G: Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let mut output = Vec::new();
             let read = async {
@@ -100,7 +110,7 @@ impl Sampler {
                 () = drive => {}
             }
             // Killed when it is still there: the handle kills on drop.
-            drop(child);
+            drop(guard);
             output
         });
         Self { stop, task }
@@ -116,7 +126,7 @@ impl Sampler {
 
 /// Writes a line every [`INTERVAL`] until `stopped`, then closes the pipe. A runner that does not keep up is waited
 /// for: what it missed is not made up.
-async fn keep_pace(mut stdin: ChildStdin, mut stopped: oneshot::Receiver<()>) {
+async fn keep_pace(mut stdin: impl AsyncWrite + Unpin, mut stopped: oneshot::Receiver<()>) {
     let mut pace = tokio::time::interval_at(tokio::time::Instant::now() + INTERVAL, INTERVAL);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -1,5 +1,6 @@
 //! What the user sees: progress and results.
 
+mod convert;
 pub mod envelope;
 pub mod failure;
 pub mod log_file;

@@ -1,1 +1,19 @@
 //! The order of a run; nothing else knows it.
+//!
+//! [`prepare`] gathers inputs and plans; [`build`] drives attempts until one of them decides; [`attempt`] is one solve on
+//! one lease, whose end is always a release.
+
+mod attempt;
+pub mod build;
+mod evidence;
+mod on_runner;
+pub mod prepare;
+mod results;
+mod retry;
+mod services;
+mod signals;
+
+pub use build::build;
+pub use prepare::{Prepared, prepare};
+pub use services::Services;
+pub use signals::Signals;

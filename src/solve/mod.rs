@@ -1,6 +1,7 @@
 //! Runs BuildKit on the runner and understands what it says.
 
 mod build_state;
+pub mod buildctl;
 pub mod buildkitd;
 pub mod csv;
 mod failure;

@@ -6,6 +6,7 @@
     reason = "clippy.toml allows these in test functions; helpers of tests are tests too"
 )]
 
+mod architecture;
 mod context;
 mod context_dockerignore;
 mod nickel;

@@ -1,0 +1,106 @@
+//! `build`: settings, run, result.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use super::args::{BuildArgs, Format};
+use super::printer::Printer;
+use super::{result_text, runtime, services, settings};
+use crate::env_vars::{self, Environment};
+use crate::error::{Error, Result};
+use crate::ids::RunId;
+use crate::inputs::request::BuildRequest;
+use crate::report::envelope::Envelope;
+use crate::report::log_file::LogFile;
+use crate::report::progress::{Level, Mode, Output, Progress, Summary};
+use crate::run::{self, Services, Signals, build::Outcome};
+
+/// Runs `build`.
+pub(super) fn main(args: BuildArgs, environment: Environment) -> ExitCode {
+    let printer = Printer::new(args.format);
+    let mode = if args.quiet { Some(Mode::Quiet) } else { args.progress };
+    let prepared = Mode::resolve(mode, &environment, std::io::stderr().is_terminal()).and_then(|mode| {
+        let request = settings::resolve(args, &environment)?;
+        Ok((mode, request, services(environment)?, runtime()?))
+    });
+    match prepared {
+        Ok((mode, request, services, runtime)) => {
+            let code = runtime.block_on(drive(printer, mode, &request, &services));
+            // A thread that still reads a dead connection must not hold up the end.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            printer.message(&result_text::error(&error));
+            refuse(printer, &error)
+        }
+    }
+}
+
+/// The result of a run that never began.
+pub(super) fn refuse(printer: Printer, error: &Error) -> ExitCode {
+    let mut envelope = Envelope::new("build", RunId::new(), None);
+    envelope.fail(error);
+    print(printer, &envelope)
+}
+
+async fn drive(printer: Printer, mode: Mode, request: &BuildRequest, services: &Services) -> ExitCode {
+    let run_id = RunId::new();
+    match start(run_id, mode, services) {
+        Ok((progress, signals)) => {
+            let outcome = run::build(run_id, request, services, &progress, &signals).await;
+            progress.finish(summary(&outcome)).await;
+            print(printer, &outcome.envelope)
+        }
+        Err(error) => {
+            printer.message(&result_text::error(&error));
+            refuse(printer, &error)
+        }
+    }
+}
+
+fn start(run_id: RunId, mode: Mode, services: &Services) -> Result<(Progress, Signals)> {
+    // Without a log file a build is still a build.
+    let (log, fault) = match LogFile::create(&services.dirs.state, run_id) {
+        Ok(log) => (Some(log), None),
+        Err(error) => (None, Some(error)),
+    };
+    let terminal = std::io::stderr().is_terminal();
+    let output = Output {
+        stream: Box::new(std::io::stderr()),
+        screen: Box::new(screen_size),
+        color: terminal && services.environment.os(env_vars::NO_COLOR).is_none(),
+    };
+    let progress = Progress::start(mode, output, log, services.clock.clone())?;
+    if let Some(error) = fault {
+        progress.message(Level::Warning, format!("there is no log file of this run: {error}"));
+    }
+    let told = progress.clone();
+    let signals = Signals::listen(move |signal| {
+        told.message(Level::Warning, format!("{signal} again: still releasing the runner, please wait"));
+    })?;
+    Ok((progress, signals))
+}
+
+/// Columns and rows of the terminal behind stderr.
+fn screen_size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+    Some((size.ws_col, size.ws_row))
+}
+
+fn summary(outcome: &Outcome) -> Summary {
+    let failure = match (&outcome.failure, &outcome.envelope.error) {
+        (Some(failure), Some(error)) => Some(format!("{failure}{}", result_text::hints(&error.hints))),
+        (None, Some(error)) => Some(result_text::error_info(error)),
+        (_, None) => None,
+    };
+    Summary { success: outcome.envelope.error.is_none(), headline: result_text::headline(&outcome.envelope), failure }
+}
+
+fn print(printer: Printer, envelope: &Envelope) -> ExitCode {
+    match printer.format() {
+        Format::Json => printer.result(&serde_json::to_string(envelope).unwrap_or_default()),
+        Format::Human => printer.result(&result_text::human(envelope)),
+    }
+    ExitCode::from(envelope.exit_code.unwrap_or(crate::exit::INFRASTRUCTURE))
+}

@@ -1,0 +1,94 @@
+//! [`BuildRequest`]: what the caller asked for, after flags and environment were read. Knows nothing of clap.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::events::NatsConfig;
+use crate::ids::{Actor, ActorId, Workspace};
+use crate::inputs::build_arg::{BuildContext, KeyValue};
+use crate::inputs::output::OutputSpec;
+use crate::inputs::secret::SecretSpec;
+use crate::plan::{Network, NoCache};
+use crate::registry::Reference;
+
+/// A value with the place it came from, for `plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Origin {
+    /// What is set: `workspace`, `provider`.
+    pub name: String,
+    /// To what.
+    pub value: String,
+    /// By what: a flag, a variable, a default.
+    pub from: String,
+}
+
+/// What the caller asked for.
+#[derive(Debug)]
+pub struct BuildRequest {
+    /// The context directory, absolute.
+    pub context: PathBuf,
+    /// The Dockerfile, absolute, where one was named.
+    pub dockerfile: Option<PathBuf>,
+    /// Names of the image.
+    pub references: Vec<Reference>,
+    /// Whether named images are pushed.
+    pub push: bool,
+    /// Whether the image goes into the local Docker.
+    pub load: bool,
+    /// Further results.
+    pub outputs: Vec<OutputSpec>,
+    /// Where BuildKit's metadata goes.
+    pub metadata_file: Option<PathBuf>,
+    /// Where the digest goes.
+    pub iidfile: Option<PathBuf>,
+    /// The stage to build.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub build_args: Vec<KeyValue>,
+    /// Labels.
+    pub labels: Vec<KeyValue>,
+    /// Named contexts.
+    pub contexts: Vec<BuildContext>,
+    /// Secrets for build steps.
+    pub secrets: Vec<SecretSpec>,
+    /// Which steps may not come from the cache.
+    pub no_cache: NoCache,
+    /// Ask registries for the newest base images.
+    pub pull: bool,
+    /// The platform, where one was named.
+    pub platform: Option<String>,
+    /// Extra lines of /etc/hosts, `name=ip`.
+    pub add_hosts: Vec<String>,
+    /// The network of build steps.
+    pub network: Network,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: Option<u64>,
+    /// Registries spoken to over plain HTTP.
+    pub insecure_registries: Vec<String>,
+    /// The provider by name.
+    pub provider: Option<String>,
+    /// The tier by name.
+    pub runner_type: Option<String>,
+    /// A tiers file.
+    pub tiers_file: Option<PathBuf>,
+    /// How long to wait for memory that other local builds hold.
+    pub queue_timeout: Duration,
+    /// The workspace, where one was named.
+    pub workspace: Option<Workspace>,
+    /// What kind of caller.
+    pub actor: Actor,
+    /// Who builds.
+    pub actor_id: ActorId,
+    /// Where events go.
+    pub nats: Option<NatsConfig>,
+    /// First tokens of event subjects.
+    pub subject_prefix: crate::events::SubjectPrefix,
+    /// A file that events are appended to.
+    pub events_file: Option<PathBuf>,
+    /// Who won, for every value that has several sources.
+    pub origins: Vec<Origin>,
+    /// What the caller should know about these values.
+    pub warnings: Vec<String>,
+}

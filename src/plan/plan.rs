@@ -1,0 +1,237 @@
+//! [`Plan`]: everything that is decided before anything is leased. Pure and printable.
+
+use std::path::PathBuf;
+
+use super::{Export, Languages, Purpose, SizeRequest, Sizing, Solve, Tiers, decide};
+use crate::error::{Error, Result};
+use crate::ids::{ActorId, Workspace};
+use crate::inputs::build_arg::ContextSource;
+use crate::inputs::dockerfile;
+use crate::inputs::request::{BuildRequest, Origin};
+use crate::inputs::secret::{SecretSource, SecretSpec};
+use crate::inputs::spec::BuildSpec;
+use crate::record::Advice;
+
+/// How much is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ContextSize {
+    /// Files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// What was found in the context, besides the request.
+#[derive(Debug, Clone)]
+pub struct Found<'a> {
+    /// What is built, and how that name was found.
+    pub workspace: Workspace,
+    /// The Dockerfile: its file name and content; `None` when there is none.
+    pub dockerfile: Option<(&'a str, &'a [u8])>,
+    /// The context's size.
+    pub context: ContextSize,
+    /// The language and what shows it.
+    pub language: (&'a str, &'a str),
+    /// The project's spec.
+    pub spec: Option<&'a BuildSpec>,
+    /// The ladder.
+    pub tiers: &'a Tiers,
+    /// Default sizes.
+    pub languages: &'a Languages,
+    /// What past runs say.
+    pub advice: Option<&'a Advice>,
+    /// Where an image is kept that nobody asked for.
+    pub kept_archive: PathBuf,
+    /// The provider's name and why it was taken.
+    pub provider: (&'a str, &'a str),
+}
+
+/// What is built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildKind {
+    /// A Dockerfile.
+    Dockerfile,
+}
+
+impl BuildKind {
+    /// The word that stands in plans and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dockerfile => "dockerfile",
+        }
+    }
+}
+
+/// What the build can reach, for whoever approves it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Reach {
+    /// Ids of the secrets that steps may mount, each with where it comes from.
+    pub secrets: Vec<String>,
+    /// Registries that are pushed to.
+    pub registries: Vec<String>,
+    /// Directories of the caller that are sent.
+    pub reads: Vec<PathBuf>,
+    /// Files and directories of the caller that are written.
+    pub writes: Vec<PathBuf>,
+    /// True when build steps share the runner's network.
+    pub host_network: bool,
+}
+
+/// Everything that is decided before anything is leased.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is built.
+    pub workspace: Workspace,
+    /// Who builds.
+    pub actor_id: ActorId,
+    /// From what.
+    pub build_kind: BuildKind,
+    /// The size and its reason.
+    pub sizing: Sizing,
+    /// The provider.
+    pub provider: String,
+    /// How much is sent.
+    pub context: ContextSize,
+    /// What BuildKit is asked to do.
+    pub solve: Solve,
+    /// What the build can reach.
+    pub reach: Reach,
+    /// Who won, for every value that has several sources.
+    pub origins: Vec<Origin>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Decides everything that can be decided from values.
+///
+/// # Errors
+/// `Usage` when there is nothing to build or values contradict each other, `Spec` and `NoCapacity` from sizing.
+pub fn plan(request: &BuildRequest, found: &Found<'_>) -> Result<Plan> {
+    let Some((dockerfile_name, dockerfile)) = found.dockerfile else {
+        return Err(nothing_to_build(request, found));
+    };
+    let sizing = decide(&SizeRequest {
+        override_runner_type: request.runner_type.as_deref(),
+        spec: found.spec,
+        advice: found.advice,
+        actor: request.actor,
+        language: found.language.0,
+        evidence: found.language.1,
+        languages: found.languages,
+        tiers: found.tiers,
+    })?;
+    let force_builtin_frontend = frontend(request, dockerfile)?;
+    let exports = exports(request, found);
+    let solve = Solve {
+        dockerfile_name: dockerfile_name.to_owned(),
+        force_builtin_frontend,
+        target: request.target.clone(),
+        build_args: request.build_args.clone(),
+        labels: request.labels.clone(),
+        platform: request.platform.clone(),
+        no_cache: request.no_cache.clone(),
+        pull: request.pull,
+        add_hosts: request.add_hosts.clone(),
+        network: request.network,
+        shm_size: request.shm_size,
+        contexts: request.contexts.clone(),
+        secret_ids: request.secrets.iter().map(|secret| secret.id.as_str().to_owned()).collect(),
+        exports,
+        insecure_registries: request.insecure_registries.clone(),
+    };
+    let (provider, why) = found.provider;
+    let mut origins = request.origins.clone();
+    origins.push(Origin { name: "provider".to_owned(), value: provider.to_owned(), from: why.to_owned() });
+    Ok(Plan {
+        workspace: found.workspace.clone(),
+        actor_id: request.actor_id.clone(),
+        build_kind: BuildKind::Dockerfile,
+        reach: reach(request, &solve),
+        notes: sizing.notes.clone(),
+        sizing,
+        provider: provider.to_owned(),
+        context: found.context,
+        solve,
+        origins,
+    })
+}
+
+fn nothing_to_build(request: &BuildRequest, found: &Found<'_>) -> Error {
+    let (language, evidence) = found.language;
+    let error = Error::usage(format!("there is no Dockerfile in `{}`", request.context.display()));
+    let error = if language == super::OTHER {
+        error
+    } else {
+        error.hint(format!("this looks like a {language} project ({evidence}), but only Dockerfiles are built so far"))
+    };
+    error.hint("write a Dockerfile there, or name one with `--file PATH`")
+}
+
+/// Whether the built-in frontend must be forced. `docker/dockerfile` is what BuildKit carries itself; fetching it again
+/// would take time and trust for nothing. Any other frontend sees the secrets, so it must be named by digest then.
+fn frontend(request: &BuildRequest, dockerfile: &[u8]) -> Result<bool> {
+    let Some(image) = dockerfile::syntax(dockerfile) else { return Ok(false) };
+    if dockerfile::is_builtin_frontend(&image) {
+        return Ok(true);
+    }
+    if !request.secrets.is_empty() && !image.contains("@sha256:") {
+        return Err(Error::usage(format!(
+            "the frontend `{}` of the Dockerfile's `# syntax=` line would see the build's secrets, but is not pinned",
+            crate::sanitise::line(&image)
+        ))
+        .hint("name it by digest (`image@sha256:…`), or build without `--secret`"));
+    }
+    Ok(false)
+}
+
+/// Naming an image pushes it, for nothing stays on a machine that is destroyed. Without any wish the image is kept as a
+/// file, so that `build .` alone is good for something.
+fn exports(request: &BuildRequest, found: &Found<'_>) -> Vec<Export> {
+    let mut exports: Vec<Export> =
+        request.outputs.iter().map(|spec| Export { spec: spec.clone(), purpose: Purpose::Asked }).collect();
+    if !request.references.is_empty() && request.push {
+        exports.push(Export::push(&request.references));
+    }
+    let names: Vec<String> = request.references.iter().map(ToString::to_string).collect();
+    let names =
+        if names.is_empty() { format!("docker.io/library/{}:latest", found.workspace) } else { names.join(",") };
+    if request.load {
+        exports.push(Export::archive(&names, found.kept_archive.clone(), Purpose::DockerLoad));
+    }
+    if exports.is_empty() {
+        exports.push(if request.references.is_empty() {
+            Export::archive(&names, found.kept_archive.clone(), Purpose::Kept)
+        } else {
+            Export::discarded(&request.references)
+        });
+    }
+    exports
+}
+
+fn reach(request: &BuildRequest, solve: &Solve) -> Reach {
+    let mut registries: Vec<String> =
+        solve.exports.iter().flat_map(Export::pushed_references).map(|reference| reference.host().to_owned()).collect();
+    registries.sort();
+    registries.dedup();
+    let extra = solve.contexts.iter().filter_map(|context| match &context.source {
+        ContextSource::Directory(path) => Some(path.clone()),
+        ContextSource::Image(_) => None,
+    });
+    let files = [&request.metadata_file, &request.iidfile, &request.events_file].into_iter().flatten().cloned();
+    Reach {
+        secrets: request.secrets.iter().map(secret_line).collect(),
+        registries,
+        reads: std::iter::once(request.context.clone()).chain(extra).collect(),
+        writes: solve.exports.iter().filter_map(|export| export.spec.dest.clone()).chain(files).collect(),
+        host_network: solve.network == super::Network::Host,
+    }
+}
+
+/// A secret's id and where its value comes from; never the value.
+fn secret_line(secret: &SecretSpec) -> String {
+    match &secret.source {
+        SecretSource::File(path) => format!("{} (file {})", secret.id, path.display()),
+        SecretSource::Env(name) => format!("{} (variable {name})", secret.id),
+        SecretSource::Bound => format!("{} (variable {} or {})", secret.id, secret.id.variable(), secret.id),
+    }
+}

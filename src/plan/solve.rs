@@ -1,0 +1,63 @@
+//! [`Solve`]: what BuildKit is asked to do, without any path of a runner.
+
+use super::Export;
+use crate::inputs::build_arg::{BuildContext, KeyValue};
+
+/// Which steps may not come from the cache.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NoCache {
+    /// Any step may.
+    #[default]
+    Off,
+    /// None may.
+    All,
+    /// Those of the named stages may not.
+    Stages(Vec<String>),
+}
+
+/// The network of build steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    /// BuildKit's default on the runner.
+    #[default]
+    Default,
+    /// None.
+    None,
+    /// The runner's own.
+    Host,
+}
+
+/// What BuildKit is asked to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Solve {
+    /// The Dockerfile's file name, which stands in BuildKit's messages.
+    pub dockerfile_name: String,
+    /// True when the Dockerfile has a `# syntax=` line that BuildKit's built-in frontend serves.
+    pub force_builtin_frontend: bool,
+    /// The stage to build.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub build_args: Vec<KeyValue>,
+    /// Labels of the image.
+    pub labels: Vec<KeyValue>,
+    /// The platform, where one was named.
+    pub platform: Option<String>,
+    /// Which steps may not come from the cache.
+    pub no_cache: NoCache,
+    /// Ask registries for the newest base images.
+    pub pull: bool,
+    /// Extra lines of /etc/hosts, `name=ip`.
+    pub add_hosts: Vec<String>,
+    /// The network of build steps.
+    pub network: Network,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: Option<u64>,
+    /// Named contexts.
+    pub contexts: Vec<BuildContext>,
+    /// Ids of the secrets that steps may mount.
+    pub secret_ids: Vec<String>,
+    /// Where the results go.
+    pub exports: Vec<Export>,
+    /// Registries that are spoken to over plain HTTP.
+    pub insecure_registries: Vec<String>,
+}

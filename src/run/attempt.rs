@@ -1,0 +1,233 @@
+//! [`attempt`]: one solve on one lease. Whatever happens in between, its end is a release.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::on_runner::{OnRunner, Solved};
+use super::{Prepared, Services, Signals};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::ids::{LeaseId, RunId};
+use crate::lease::{Endpoint, Isolation, LeaseRequest};
+use crate::plan::Tier;
+use crate::provider::ComputeProvider;
+use crate::record::Metrics;
+use crate::report::envelope::{self, Outcome, Seconds, Steps};
+use crate::report::progress::{Level, Progress};
+use crate::solve::Failure;
+use crate::solve::oom::Judgement;
+use crate::solve::secret_store::SecretFile;
+
+/// How long a release may take before it counts as unconfirmed.
+const RELEASE_LIMIT: Duration = Duration::from_secs(120);
+
+/// Beyond the time budget: booting, queueing and fetching results.
+const HARD_DEADLINE_MARGIN: SignedDuration = SignedDuration::from_mins(60);
+
+/// What all attempts of a run share.
+pub(super) struct Job<'a> {
+    pub(super) run_id: RunId,
+    pub(super) prepared: &'a Prepared,
+    pub(super) services: &'a Services,
+    pub(super) provider: &'a dyn ComputeProvider,
+    pub(super) secrets: &'a [SecretFile],
+    pub(super) progress: &'a Progress,
+    pub(super) signals: &'a Signals,
+    /// Told when the first lease stands.
+    pub(super) on_lease: &'a (dyn Fn() + Sync),
+}
+
+/// What was seen of an attempt, whatever its end.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) seconds: Seconds,
+    pub(super) bytes_synced: u64,
+    pub(super) steps: Steps,
+    pub(super) steps_started: bool,
+    pub(super) metrics: Option<Metrics>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) enum End {
+    Succeeded {
+        digest: Option<String>,
+        metadata: Vec<u8>,
+        outputs: Vec<String>,
+    },
+    Failed(Box<Failure>, Judgement),
+    OutOfMemory(Judgement),
+    /// The provider would not or could not lease; nothing was built.
+    NoLease(Error),
+    /// A fault of the runner or the way to it.
+    Lost(Error),
+    /// A result could not be written or another fault of this machine: a new runner would not help.
+    Broken(Error),
+    TimedOut,
+    Cancelled,
+}
+
+/// An attempt with everything that is known of it.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) lease_id: LeaseId,
+    pub(super) end: End,
+    pub(super) facts: Facts,
+    /// `Err` when something may be left.
+    pub(super) released: Result<()>,
+}
+
+/// Leases, works, releases.
+pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier) -> Attempted {
+    let lease_id = LeaseId::new();
+    let mut facts = Facts::default();
+    let cancel = job.signals.token().child_token();
+    let end = {
+        let work = AssertUnwindSafe(lease_and_work(job, number, tier, &lease_id, &cancel, &mut facts)).catch_unwind();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => End::Cancelled,
+            ended = work => ended.unwrap_or_else(|panic| End::Broken(panicked(panic.as_ref()))),
+        }
+        // The work is dropped here: nothing polite comes before the release.
+    };
+    let started = job.services.clock.monotonic();
+    job.progress.stage("release");
+    let released = release(job, &lease_id).await;
+    facts.seconds.release = crate::clock::seconds(job.services.clock.monotonic() - started);
+    Attempted { lease_id, end, facts, released }
+}
+
+async fn lease_and_work(
+    job: &Job<'_>,
+    number: u32,
+    tier: &Tier,
+    lease_id: &LeaseId,
+    cancel: &CancellationToken,
+    facts: &mut Facts,
+) -> End {
+    let sizing = &job.prepared.plan.sizing;
+    let budget = Duration::from_secs_f64((sizing.time_budget_min * 60.0).clamp(1.0, 86_400.0));
+    let request = LeaseRequest {
+        lease_id: lease_id.clone(),
+        run_id: job.run_id,
+        workspace: job.prepared.plan.workspace.clone(),
+        actor_id: job.prepared.plan.actor_id.clone(),
+        tier: tier.clone(),
+        memory_is_explicit: sizing.memory_is_explicit || number > 1,
+        attempt: number,
+        hard_deadline: hard_deadline(job.services.clock.now(), budget),
+    };
+    job.progress.stage("lease");
+    let started = job.services.clock.monotonic();
+    let waiting = |what: &str| job.progress.waiting(what);
+    let leased = match job.provider.check(&request).await {
+        Ok(()) => job.provider.acquire(&request, &waiting, cancel).await,
+        Err(error) => Err(error),
+    };
+    facts.seconds.lease = crate::clock::seconds(job.services.clock.monotonic() - started);
+    let endpoint = match leased {
+        Ok(endpoint) => endpoint,
+        Err(error) => return End::NoLease(error),
+    };
+    for note in &endpoint.notes {
+        job.progress.message(Level::Info, note.clone());
+    }
+    facts.endpoint = Some(endpoint.clone());
+    (job.on_lease)();
+    let session_dir = match tempfile::Builder::new().prefix("lb-").tempdir() {
+        Ok(directory) => directory,
+        Err(error) => {
+            return End::Broken(
+                Error::new(ErrorKind::State, "cannot make a temporary directory for the SSH connection").because(error),
+            );
+        }
+    };
+    job.progress.stage("sync");
+    let runner = OnRunner { job, endpoint: &endpoint, deadline: Instant::now() + budget };
+    match runner.work(session_dir.path(), facts).await {
+        Ok(Solved::Succeeded { digest, metadata, outputs }) => End::Succeeded { digest, metadata, outputs },
+        Ok(Solved::Failed(failure, judgement)) => End::Failed(failure, judgement),
+        Ok(Solved::OutOfMemory(judgement)) => End::OutOfMemory(judgement),
+        Ok(Solved::DaemonLost(error)) => End::Lost(error),
+        Ok(Solved::TimedOut) => End::TimedOut,
+        Err(error) if error.kind() == ErrorKind::Runner => End::Lost(error),
+        Err(error) => End::Broken(error),
+    }
+}
+
+/// Never cancelled, never under the attempt's deadline: it has its own.
+async fn release(job: &Job<'_>, lease_id: &LeaseId) -> Result<()> {
+    match tokio::time::timeout(RELEASE_LIMIT, job.provider.release(lease_id)).await {
+        Ok(released) => released.map(|_| ()),
+        Err(_) => Err(Error::new(
+            ErrorKind::ReleaseUnconfirmed,
+            format!("the release of `{lease_id}` was not confirmed within {} s", RELEASE_LIMIT.as_secs()),
+        )),
+    }
+    .context(ErrorKind::ReleaseUnconfirmed, || {
+        format!("the runner `{lease_id}` of the provider `{}` may still exist", job.provider.name())
+    })
+}
+
+fn hard_deadline(now: Timestamp, budget: Duration) -> Timestamp {
+    SignedDuration::try_from(budget)
+        .ok()
+        .and_then(|budget| now.checked_add(budget).ok())
+        .and_then(|end| end.checked_add(HARD_DEADLINE_MARGIN).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// A panic is a bug of ours, but never a reason to leave a machine behind.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Error::new(ErrorKind::State, format!("lian-build itself failed: {text}"))
+        .hint("this is a bug; the runner was released. Please report it with the log")
+}
+
+impl Attempted {
+    /// The attempt as it stands in the envelope.
+    pub(super) fn to_envelope(&self, number: u32, provider: &str, tier: &Tier) -> envelope::Attempt {
+        envelope::Attempt {
+            number,
+            provider: provider.to_owned(),
+            isolation: self.facts.endpoint.as_ref().map_or(Isolation::None, |endpoint| endpoint.isolation),
+            lease_id: self.lease_id.clone(),
+            runner_type: tier.name.clone(),
+            outcome: self.outcome(),
+            seconds: self.facts.seconds,
+            bytes_synced: self.facts.bytes_synced,
+            steps: self.facts.steps,
+            metrics: self.facts.metrics,
+            cost: None,
+            oom: match &self.end {
+                End::OutOfMemory(judgement) => envelope::Oom::of(judgement),
+                _ => None,
+            },
+            released: self.released.is_ok(),
+        }
+    }
+
+    /// How it ended, in one word.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.end {
+            End::Succeeded { .. } => Outcome::Succeeded,
+            End::Failed(..) | End::Broken(_) => Outcome::Failed,
+            End::OutOfMemory(_) => Outcome::Oom,
+            End::NoLease(_) | End::Lost(_) => Outcome::Lost,
+            End::TimedOut => Outcome::TimedOut,
+            End::Cancelled => Outcome::Cancelled,
+        }
+    }
+}

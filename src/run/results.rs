@@ -1,0 +1,135 @@
+//! Fetches results from the runner to where they belong. Whatever the runner says is input: files are bounded, trees pass
+//! the strict unpacker.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tokio::process::ChildStdout;
+use tokio_util::io::SyncIoBridge;
+
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::inputs::output::Delivery;
+use crate::lease::Endpoint;
+use crate::plan::{Export, Purpose};
+use crate::process::Cmd;
+use crate::remote::Session;
+use crate::solve::{buildctl, unpack};
+
+/// The part of BuildKit's metadata that counts here.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Metadata {
+    #[serde(rename = "containerimage.digest")]
+    digest: Option<String>,
+    #[serde(skip)]
+    raw: Vec<u8>,
+}
+
+impl Metadata {
+    /// The digest BuildKit says the image has.
+    pub(super) fn digest(&self) -> Option<&str> {
+        self.digest.as_deref().filter(|digest| crate::registry::is_digest(digest))
+    }
+
+    /// The document as BuildKit wrote it, for `--metadata-file`.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Reads it from the runner.
+    pub(super) async fn fetch(session: &Session, endpoint: &Endpoint) -> Result<Self> {
+        let path = format!("{}/{}", endpoint.paths.run, buildctl::METADATA_FILE);
+        let output = session.run(&["cat", "--", path.as_str()], None).await?.ok("reading BuildKit's metadata")?;
+        let mut metadata: Self = serde_json::from_slice(&output.stdout)
+            .context(ErrorKind::Runner, || "BuildKit's metadata is not valid JSON".to_owned())?;
+        metadata.raw = output.stdout;
+        Ok(metadata)
+    }
+}
+
+/// A result that has arrived and does not stand at its place yet.
+enum Arrived {
+    File(unpack::IncomingFile, PathBuf, Purpose),
+    Directory(unpack::IncomingDirectory, PathBuf),
+}
+
+/// Brings every result home that has a place on the caller's machine, and says where each is. Nothing is put in its place
+/// before all have arrived.
+pub(super) async fn fetch(session: &Session, endpoint: &Endpoint, exports: &[Export]) -> Result<Vec<String>> {
+    let mut arrived = Vec::new();
+    for (index, export) in exports.iter().enumerate() {
+        let path = buildctl::output_path(&endpoint.paths, index);
+        match export.spec.delivery() {
+            Delivery::Registry => {}
+            Delivery::File(dest) => {
+                make_place(&dest, export.purpose)?;
+                let target = dest.clone();
+                let receive = move |reader| unpack::IncomingFile::receive(reader, &target, &unpack::Limits::default());
+                arrived.push(Arrived::File(stream(session, &path, receive).await?, dest, export.purpose));
+            }
+            Delivery::Directory(dest) => {
+                let target = dest.clone();
+                let receive =
+                    move |reader| unpack::IncomingDirectory::receive(reader, &target, &unpack::Limits::default());
+                arrived.push(Arrived::Directory(stream(session, &path, receive).await?, dest));
+            }
+        }
+    }
+    let mut outputs = Vec::new();
+    for result in arrived {
+        outputs.push(match result {
+            Arrived::File(file, dest, purpose) => {
+                file.commit()?;
+                match purpose {
+                    Purpose::DockerLoad => docker_load(&dest).await?,
+                    Purpose::Asked | Purpose::Kept | Purpose::Discarded => dest.display().to_string(),
+                }
+            }
+            Arrived::Directory(directory, dest) => {
+                directory.commit()?;
+                dest.display().to_string()
+            }
+        });
+    }
+    Ok(outputs)
+}
+
+/// Our own cache directory is made when it is missing; a destination that the user named has to be there.
+fn make_place(dest: &Path, purpose: Purpose) -> Result<()> {
+    match (purpose, dest.parent()) {
+        (Purpose::Kept | Purpose::DockerLoad, Some(parent)) => std::fs::create_dir_all(parent)
+            .context(ErrorKind::State, || format!("cannot make the directory `{}`", parent.display())),
+        _ => Ok(()),
+    }
+}
+
+/// Streams a file of the runner through `receive`, on a thread where it may block.
+async fn stream<T, F>(session: &Session, path: &str, receive: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(SyncIoBridge<ChildStdout>) -> Result<T> + Send + 'static,
+{
+    let mut child = session.spawn(&["cat", "--", path])?;
+    let lost = || Error::new(ErrorKind::Runner, "the result cannot be read from the runner");
+    let bridge = SyncIoBridge::new(child.stdout().ok_or_else(lost)?);
+    // Held open until the end: `cat` does not read it, but its end would end the channel.
+    let stdin = child.stdin();
+    let received =
+        tokio::task::spawn_blocking(move || receive(bridge)).await.map_err(|error| lost().because(error))??;
+    drop(stdin);
+    match child.wait().await? {
+        0 => Ok(received),
+        code => Err(lost().hint(format!("`cat` on the runner ended with exit code {code}"))),
+    }
+}
+
+/// Hands the archive to the local Docker and removes it.
+async fn docker_load(archive: &Path) -> Result<String> {
+    let output = Cmd::new("docker", ErrorKind::State).args(["load", "--input"]).arg(archive).output().await?;
+    let _ = std::fs::remove_file(archive);
+    if output.success() {
+        Ok(crate::sanitise::line(&output.stdout_text()))
+    } else {
+        Err(Error::new(ErrorKind::State, format!("`docker load` failed: {}", output.stderr_text()))
+            .hint("is the Docker daemon running? without it, `--output type=docker,dest=FILE` gives you the file"))
+    }
+}

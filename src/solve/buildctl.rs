@@ -1,0 +1,131 @@
+//! Builds the argv of `buildctl build`. Everything that comes from a user passes one of two encoders here: a `key=value`
+//! option is one argument of its own, and a CSV list goes through [`csv::encode`].
+
+use super::csv;
+use crate::error::Result;
+use crate::inputs::build_arg::{ContextSource, KeyValue};
+use crate::lease::RunnerPaths;
+use crate::plan::{Network, NoCache, Solve};
+
+/// The directory below [`RunnerPaths::run`] that holds the Dockerfile and nothing else.
+pub const DOCKERFILE_DIR: &str = "dockerfile";
+
+/// The metadata file below [`RunnerPaths::run`].
+pub const METADATA_FILE: &str = "metadata.json";
+
+/// The daemon's socket below [`RunnerPaths::run`].
+pub const SOCKET: &str = "buildkitd.sock";
+
+/// The directory below [`RunnerPaths::secrets`] that holds Docker's `config.json`.
+pub const DOCKER_CONFIG_DIR: &str = "docker";
+
+/// The name of a secret's file below [`RunnerPaths::secrets`]; an id may hold dots, so it gets a prefix.
+pub fn secret_file(id: &str) -> String {
+    format!("secret-{id}")
+}
+
+/// Where the runner keeps the extra context `name`. A name may hold slashes; as a directory it is one component, so that
+/// no context lies inside another.
+pub fn extra_context_path(paths: &RunnerPaths, name: &str) -> String {
+    format!("{}/{}", paths.extra_contexts, name.replace('/', "%2F"))
+}
+
+/// buildctl's name of a local directory: the context's own name may hold characters that `--local` does not take.
+fn local_name(index: usize) -> String {
+    format!("extra{index}")
+}
+
+/// Where the runner keeps result number `index` until it is fetched.
+pub fn output_path(paths: &RunnerPaths, index: usize) -> String {
+    format!("{}/{index}", paths.output)
+}
+
+/// What runs on the runner: [`argv`] with Docker's configuration where the logins are. Their directory is always set, so
+/// that `buildctl` never looks into a home directory of the machine.
+///
+/// # Errors
+/// As [`argv`].
+pub fn remote_argv(solve: &Solve, paths: &RunnerPaths) -> Result<Vec<String>> {
+    let config = format!("DOCKER_CONFIG={}/{DOCKER_CONFIG_DIR}", paths.secrets);
+    // `env` replaces itself by the program, so that a signal to the process reaches `buildctl`.
+    let mut full = vec!["env".to_owned(), config, "BUILDKIT_NO_CLIENT_TOKEN=1".to_owned()];
+    full.extend(argv(solve, paths)?);
+    Ok(full)
+}
+
+/// The argv of `buildctl`.
+///
+/// # Errors
+/// When a value cannot be written in buildctl's CSV.
+pub fn argv(solve: &Solve, paths: &RunnerPaths) -> Result<Vec<String>> {
+    let mut argv: Vec<String> = vec![
+        format!("{}/buildctl", paths.bin),
+        "--addr".to_owned(),
+        format!("unix://{}/{SOCKET}", paths.run),
+        "build".to_owned(),
+        "--progress=rawjson".to_owned(),
+        "--frontend=dockerfile.v0".to_owned(),
+        format!("--local=context={}", paths.context),
+        format!("--local=dockerfile={}/{DOCKERFILE_DIR}", paths.run),
+        format!("--metadata-file={}/{METADATA_FILE}", paths.run),
+    ];
+    let mut option = |key: &str, value: &str| argv.push(format!("--opt={key}={value}"));
+    option("filename", &solve.dockerfile_name);
+    if solve.force_builtin_frontend {
+        option("build-arg:BUILDKIT_SYNTAX", "dockerfile.v0");
+    }
+    if let Some(target) = &solve.target {
+        option("target", target);
+    }
+    for KeyValue { key, value } in &solve.build_args {
+        option(&format!("build-arg:{key}"), value);
+    }
+    for KeyValue { key, value } in &solve.labels {
+        option(&format!("label:{key}"), value);
+    }
+    if let Some(platform) = &solve.platform {
+        option("platform", platform);
+    }
+    match &solve.no_cache {
+        NoCache::Off => {}
+        NoCache::All => option("no-cache", ""),
+        NoCache::Stages(stages) => option("no-cache", &csv::encode(stages)?),
+    }
+    if solve.pull {
+        option("image-resolve-mode", "pull");
+    }
+    if !solve.add_hosts.is_empty() {
+        option("add-hosts", &csv::encode(&solve.add_hosts)?);
+    }
+    match solve.network {
+        Network::Default => {}
+        Network::None => option("force-network-mode", "none"),
+        Network::Host => option("force-network-mode", "host"),
+    }
+    if let Some(bytes) = solve.shm_size {
+        option("shm-size", &bytes.to_string());
+    }
+    for (index, context) in solve.contexts.iter().enumerate() {
+        let source = match &context.source {
+            ContextSource::Directory(_) => format!("local:{}", local_name(index)),
+            ContextSource::Image(image) => format!("docker-image://{image}"),
+        };
+        option(&format!("context:{}", context.name), &source);
+    }
+    for (index, context) in solve.contexts.iter().enumerate() {
+        if matches!(context.source, ContextSource::Directory(_)) {
+            argv.push(format!("--local={}={}", local_name(index), extra_context_path(paths, &context.name)));
+        }
+    }
+    if solve.network == Network::Host {
+        argv.push("--allow=network.host".to_owned());
+    }
+    for id in &solve.secret_ids {
+        let file = format!("{}/{}", paths.secrets, secret_file(id));
+        argv.push(format!("--secret={}", csv::encode(&[format!("id={id}"), format!("src={file}")])?));
+    }
+    for (index, export) in solve.exports.iter().enumerate() {
+        argv.push(format!("--output={}", export.spec.to_buildctl(Some(&output_path(paths, index)))?));
+    }
+    Ok(argv)
+}
