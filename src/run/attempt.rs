@@ -39,7 +39,7 @@ pub(super) struct Job<'a> {
     pub(super) progress: &'a Progress,
     pub(super) signals: &'a Signals,
     /// Told when the first lease stands.
-    pub(super) on_lease: &'a (dyn Fn() + Sync),
+    pub(super) on_lease: &'a dyn Fn(),
 }
 
 /// What was seen of an attempt, whatever its end.
