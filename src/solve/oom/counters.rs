@@ -101,7 +101,8 @@ impl DiskSpace {
 /// step may own.
 pub fn parse(output: &[u8]) -> Counters {
     let text = String::from_utf8_lossy(output);
-    let mut lines = text.lines();
+    // A line without its end was cut off on the way: half a number is a wrong number.
+    let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
     if lines.next() != Some("lian-oom=1") {
         return Counters::default();
     }
@@ -204,5 +205,68 @@ impl Values<'_> {
                 .filter(|total| *total > 0)
                 .and_then(|_| self.number("disk.free_inodes")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn another_version_is_no_reading() {
+        assert_eq!(parse(b"lian-oom=2\nvmstat.oom_kill=3\nend=1\n"), Counters::default());
+        assert_eq!(parse(b""), Counters::default());
+    }
+
+    #[test]
+    fn a_reading_with_cgroup_v2() {
+        let counters = parse(
+            b"lian-oom=1\nv2.limit=max\nv2.peak=12\nv2.oom_kill=3\nv2.local.oom_kill=1\nv2.hierarchical=no\nend=1\n",
+        );
+        let expected =
+            CgroupV2 { limit_bytes: None, peak_bytes: Some(12), oom_kill: 3, local_oom_kill: 1, hierarchical: false };
+        assert_eq!(counters.v2, Some(expected));
+    }
+
+    #[test]
+    fn no_limit_is_none() {
+        let counters = parse(b"lian-oom=1\nv1.limit=9223372036854771712\nv1.peak=5\nend=1\n");
+        assert_eq!(counters.v1.unwrap().limit_bytes, None);
+    }
+
+    #[test]
+    fn a_disk_without_inodes_is_full_by_bytes_alone() {
+        let disk = |text: &str| parse(format!("lian-oom=1\n{text}\n").as_bytes()).disk.unwrap();
+        assert!(!disk("disk.total_kb=1000000\ndisk.free_kb=500000\ndisk.total_inodes=0\ndisk.free_inodes=0").is_full());
+        assert!(disk("disk.total_kb=1000000\ndisk.free_kb=0").is_full());
+        assert!(disk("disk.total_kb=1000000\ndisk.free_kb=500000\ndisk.total_inodes=9\ndisk.free_inodes=0").is_full());
+    }
+
+    #[test]
+    fn a_reading_that_did_not_end_has_a_gap_in_the_log() {
+        let whole = b"lian-oom=1\nkmsg.first=0\nkmsg.last=9\nkmsg.complete=yes\nend=1\n";
+        assert_eq!(parse(whole).kernel_log.gap, None);
+        assert!(parse(&whole[..whole.len() - 1]).kernel_log.gap.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken(output in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut told = b"lian-oom=1\n".to_vec();
+            told.extend(&output);
+            parse(&output);
+            parse(&told);
+        }
+
+        #[test]
+        fn any_values_are_taken(lines in proptest::collection::vec(
+            ("(boot_id|vmstat.oom_kill|v1.(limit|peak|failcnt)|v2.(limit|oom_kill)|kmsg.(line|first|last|complete)|buildkitd.(pid|alive)|disk.(total|free)_kb|end)", "[0-9]{0,25}|yes|no|;|-1|9;oom-kill:.{0,20}"),
+            0..30,
+        )) {
+            let text = lines.iter().fold("lian-oom=1\n".to_owned(), |text, (key, value)| text + key + "=" + value + "\n");
+            parse(text.as_bytes());
+        }
     }
 }

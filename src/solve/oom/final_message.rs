@@ -102,3 +102,75 @@ fn hints(tier: &Tier, why: NoRetry<'_>) -> Vec<String> {
     );
     hints
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::judgement::Verdict;
+    use super::*;
+
+    fn tier(name: &str, memory_gb: f64) -> Tier {
+        Tier { name: name.to_owned(), cpu: 4, memory_gb, disk_gb: 40 }
+    }
+
+    fn judgement() -> Judgement {
+        Judgement {
+            verdict: Verdict::Proven,
+            step: Some("RUN cargo build --release".to_owned()),
+            victim: Some("rustc".to_owned()),
+            evidence: Vec::new(),
+            peak_bytes: Some(7_680 << 20),
+            limit_bytes: Some(7_680 << 20),
+            warning: None,
+            disk_full: false,
+        }
+    }
+
+    #[test]
+    fn the_message_says_step_victim_peak_and_tier() {
+        let next = tier("cax31", 16.0);
+        let error = judgement().final_error(&tier("cax21", 8.0), NoRetry::UsedUp { next: Some(&next) });
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert_eq!(
+            error.message(),
+            "step `RUN cargo build --release` ran out of memory on `cax21` (8 GB; proven), the kernel killed `rustc`, \
+             peak 7.5 GB of 7.5 GB; this was the one retry"
+        );
+        assert_eq!(
+            error.hints().first().map(String::as_str),
+            Some("write `runner_type = \"cax31\"` (16 GB) into `.build-spec.ncl`: `cax21` has been too small")
+        );
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_write() {
+        let (this, next) = (tier("cax31", 16.0), tier("cax41", 32.0));
+        let refusals = [
+            (NoRetry::SwitchedOff { next: Some(&next) }, "cax41", "`oom_retry = false`"),
+            (NoRetry::SwitchedOff { next: None }, "cax31", "`oom_retry = false`"),
+            (NoRetry::UsedUp { next: Some(&next) }, "cax41", "the one retry"),
+            (NoRetry::UsedUp { next: None }, "cax31", "the one retry"),
+            (NoRetry::NoNextTier, "cax31", "the largest tier"),
+            (
+                NoRetry::NextDoesNotFit { next: &next, reason: "this machine has 24 GB" },
+                "cax41",
+                "this machine has 24 GB",
+            ),
+        ];
+        for (why, name, because) in refusals {
+            let error = judgement().final_error(&this, why);
+            assert!(error.message().contains(because), "{why:?}: {}", error.message());
+            let first = error.hints().first().unwrap();
+            assert!(first.contains(&format!("`runner_type = \"{name}\"`")), "{why:?}: {first}");
+        }
+    }
+
+    #[test]
+    fn nothing_known_is_nothing_said() {
+        let bare = Judgement { step: None, victim: None, peak_bytes: None, limit_bytes: None, ..judgement() };
+        let error = bare.final_error(&tier("cax11", 4.0), NoRetry::NoNextTier);
+        assert_eq!(
+            error.message(),
+            "the build ran out of memory on `cax11` (4 GB; proven); not retried, for `cax11` is the largest tier"
+        );
+    }
+}

@@ -118,3 +118,76 @@ fn size(text: &str) -> Option<(u32, u64)> {
     let (kilobytes, _) = rest.split_once("kB")?;
     Some((pid.parse().ok()?, kilobytes.parse::<u64>().ok()?.checked_mul(1024)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(groups: &str, task: &str) -> String {
+        format!(
+            "7;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,{groups},task={task},pid=42,uid=0"
+        )
+    }
+
+    fn kill(groups: &str, task: &str) -> Kill {
+        let line = line(groups, task);
+        Kill::all(&[&line]).pop().unwrap()
+    }
+
+    #[test]
+    fn a_name_may_look_like_the_line_around_it() {
+        for name in ["a,task=b", "x,pid=1,uid=0", ",", "(sd-pam)", "a b"] {
+            let kill = kill("oom_memcg=/lease,task_memcg=/lease/step", name);
+            assert_eq!((kill.task.as_str(), kill.pid), (name, 42));
+            assert_eq!(kill.task_group, "/lease/step");
+        }
+    }
+
+    #[test]
+    fn the_whole_machine_has_no_limited_group() {
+        let kill = kill("global_oom,task_memcg=/lease/step", "cc1");
+        assert_eq!(kill.limited_group, None);
+        assert!(kill.is_within("/lease"));
+    }
+
+    #[test]
+    fn a_group_is_matched_by_whole_names() {
+        let kill = kill("oom_memcg=/lb-1/build,task_memcg=/lb-1/build/buildkit/x", "cc1");
+        for group in ["/lb-1", "/lb-1/build", "/build/buildkit"] {
+            assert!(kill.is_within(group), "{group}");
+        }
+        for group in ["/lb-2", "/lb", "/lb-1/bui", "lb-1", "/", "", "//"] {
+            assert!(!kill.is_within(group), "{group}");
+        }
+    }
+
+    #[test]
+    fn inside_a_container_the_lease_is_the_end_of_the_path() {
+        let kill = kill("oom_memcg=/docker/f00/lb-1/build,task_memcg=/docker/f00/lb-1/build/buildkit/x", "cc1");
+        assert!(kill.is_within("/lb-1/build"));
+    }
+
+    #[test]
+    fn the_size_belongs_to_the_process_id() {
+        let first = line("oom_memcg=/a,task_memcg=/a", "cc1");
+        let lines = [
+            "6;Out of memory: Killed process 41 (cc1) total-vm:9kB, anon-rss:9kB, file-rss:0kB",
+            &first,
+            "8;Memory cgroup out of memory: Killed process 42 (anon-rss:1kB,) total-vm:3kB, anon-rss:2kB, file-rss:1kB",
+        ];
+        assert_eq!(Kill::all(&lines).pop().unwrap().anon_bytes, Some(2048));
+    }
+
+    #[test]
+    fn broken_lines_are_left_out() {
+        for line in [
+            "",
+            ";",
+            "7;oom-kill:",
+            "x;oom-kill:,task_memcg=/a,task=b,pid=1,uid=0",
+            "7;oom-kill:,task_memcg=/a,task=b,pid=z,uid=0",
+        ] {
+            assert_eq!(Kill::all(&[line]), [], "{line}");
+        }
+    }
+}

@@ -10,6 +10,8 @@ mod judge;
 mod judgement;
 mod kernel_log;
 mod probe;
+#[cfg(test)]
+mod recorded_tests;
 mod size;
 
 pub use counters::{CgroupV1, CgroupV2, Counters, Daemon, DiskSpace, parse};

@@ -33,3 +33,25 @@ impl Probe<'_> {
             .to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_the_group_and_where_to_start() {
+        let memory = MemoryLimit::Cgroup { version: CgroupVersion::V1, parent: "/lb-1/build".to_owned(), bytes: 1 };
+        let mut probe =
+            Probe { memory: &memory, buildkit_root: "/var/b k", buildkitd_pid_file: "/run/pid", since: Some(7) };
+        assert_eq!(probe.argv(), ["sh", "-s", "--", "v1", "/lb-1/build", "/var/b k", "/run/pid", "7"]);
+        probe.since = None;
+        assert_eq!(probe.argv().last().map(String::as_str), Some("-"));
+    }
+
+    #[test]
+    fn without_a_group_nothing_is_looked_up() {
+        let memory = MemoryLimit::None { reason: "rootless".to_owned() };
+        let probe = Probe { memory: &memory, buildkit_root: "/b", buildkitd_pid_file: "/p", since: None };
+        assert_eq!(probe.argv(), ["sh", "-s", "--", "-", "-", "/b", "/p", "-"]);
+    }
+}
