@@ -1,0 +1,256 @@
+//! [`Budget`]: the memory of this machine, shared by all local builds.
+//!
+//! Each lease has a file with what it wants, locked while its process lives, so a killed build gives its share back by
+//! itself. One short lock orders who looks and takes. Lease ids sort by time: the oldest that waits is served first.
+
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::lease_dirs::make_private;
+use super::lock_file::LockFile;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::ids::{LeaseId, Workspace};
+use crate::plan::GB;
+use crate::provider::Waiting;
+
+/// How often a waiting build looks again.
+const POLL: Duration = Duration::from_millis(200);
+
+/// How often the short lock is tried; it is held for microseconds.
+const LOCK_POLL: Duration = Duration::from_millis(2);
+
+/// The memory all local builds share.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    dir: PathBuf,
+    total: u64,
+}
+
+/// One lease's share. Dropping it gives the share back.
+#[derive(Debug)]
+pub(super) struct Reservation(Option<LockFile>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(lock) = self.0.take() {
+            lock.remove();
+        }
+    }
+}
+
+/// What a lease's file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    version: u32,
+    bytes: u64,
+    workspace: Workspace,
+    granted: bool,
+}
+
+impl Budget {
+    /// The budget of `total` bytes that is kept in `runtime_dir`.
+    pub(super) fn new(runtime_dir: &Path, total: u64) -> Result<Self> {
+        let dir = runtime_dir.join("budget");
+        make_private(&dir)?;
+        Ok(Self { dir, total })
+    }
+
+    /// Takes `bytes`, waiting for other builds to end, at most for `limit`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoCapacity`] when the wait is over.
+    pub(super) async fn reserve(
+        &self,
+        lease: &LeaseId,
+        workspace: &Workspace,
+        bytes: u64,
+        limit: Duration,
+        waiting: Waiting<'_>,
+    ) -> Result<Reservation> {
+        let path = self.dir.join(lease.as_str());
+        let lock = LockFile::try_take(&path)?.ok_or_else(|| {
+            Error::new(ErrorKind::Provider, format!("lease `{lease}` is being acquired by another process"))
+        })?;
+        let reservation = Reservation(Some(lock));
+        let mut claim = Claim { version: 1, bytes, workspace: workspace.clone(), granted: false };
+        let mut reason = String::new();
+        let queue = async {
+            loop {
+                let refusal = {
+                    let _order = self.order().await?;
+                    let refusal = self.refusal(lease, bytes)?;
+                    claim.granted = refusal.is_none();
+                    reservation.write(&claim)?;
+                    refusal
+                };
+                let Some(refusal) = refusal else { return Ok(()) };
+                if refusal != reason {
+                    waiting(&refusal);
+                    reason = refusal;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        match tokio::time::timeout(limit, queue).await {
+            Ok(result) => result.map(|()| reservation),
+            Err(_) => Err(Error::new(ErrorKind::NoCapacity, format!("waited {} s: {reason}", limit.as_secs()))
+                .hint("wait longer with --queue-timeout, or build on a smaller runner type")),
+        }
+    }
+
+    /// The short lock under which claims are read and granted.
+    async fn order(&self) -> Result<LockFile> {
+        loop {
+            match LockFile::try_take(&self.dir.join("order"))? {
+                Some(lock) => return Ok(lock),
+                None => tokio::time::sleep(LOCK_POLL).await,
+            }
+        }
+    }
+
+    /// Why `lease` has to wait; `None` when it need not. Removes the claims of the dead.
+    fn refusal(&self, lease: &LeaseId, bytes: u64) -> Result<Option<String>> {
+        let (mut used, mut holders, mut before) = (0_u64, Vec::new(), 0_usize);
+        let entries = std::fs::read_dir(&self.dir)
+            .context(ErrorKind::State, || format!("cannot read `{}`", self.dir.display()))?;
+        for entry in entries.flatten() {
+            let other = entry.file_name().to_str().and_then(|name| name.parse::<LeaseId>().ok());
+            let Some(other) = other.filter(|other| other != lease) else { continue };
+            if let Some(abandoned) = LockFile::try_take(&entry.path())? {
+                abandoned.remove();
+                continue;
+            }
+            // Locked but not written yet: it has not been granted anything.
+            let Some(claim) = read(&entry.path()) else { continue };
+            if claim.granted {
+                used = used.saturating_add(claim.bytes);
+                holders.push(claim.workspace.to_string());
+            } else if other < *lease {
+                before += 1;
+            }
+        }
+        if before == 0 && used.saturating_add(bytes) <= self.total {
+            return Ok(None);
+        }
+        holders.sort_unstable();
+        holders.dedup();
+        let mut text = format!(
+            "{} GB of the machine's memory budget: {} of {} GB are leased by {}",
+            gb(bytes),
+            gb(used),
+            gb(self.total),
+            if holders.is_empty() { "nobody".to_owned() } else { holders.join(", ") }
+        );
+        if before > 0 {
+            text.push_str(&format!("; {before} waited before"));
+        }
+        Ok(Some(text))
+    }
+}
+
+impl Reservation {
+    fn write(&self, claim: &Claim) -> Result<()> {
+        let Some(lock) = &self.0 else { return Ok(()) };
+        let write = || -> std::io::Result<()> {
+            let mut file = lock.file();
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(serde_json::to_string(claim)?.as_bytes())
+        };
+        write().context(ErrorKind::State, || "cannot write to the memory budget".to_owned())
+    }
+}
+
+fn read(path: &Path) -> Option<Claim> {
+    let mut text = String::new();
+    std::fs::File::open(path).ok()?.take(4096).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Bytes as GB with one decimal, as far as it says something.
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+pub(super) fn gb(bytes: u64) -> String {
+    let text = format!("{:.1}", bytes as f64 / GB as f64);
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn budget(dir: &Path, total: u64) -> Budget {
+        Budget::new(dir, total).unwrap()
+    }
+
+    fn name(text: &str) -> Workspace {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_can_be_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let budget = budget(dir.path(), 10 * GB);
+        let first = budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_| ()).await.unwrap();
+        let error = budget.reserve(&LeaseId::new(), &name("two"), 4 * GB, SHORT, &|_| ()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoCapacity);
+        assert!(error.to_string().contains("8 of 10 GB are leased by one"), "{error}");
+        let small = budget.reserve(&LeaseId::new(), &name("two"), 2 * GB, SHORT, &|_| ()).await;
+        drop((first, small));
+        budget.reserve(&LeaseId::new(), &name("two"), 10 * GB, SHORT, &|_| ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_waiting_build_says_what_for_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let budget = budget(dir.path(), 10 * GB);
+        let first =
+            Mutex::new(Some(budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_| ()).await.unwrap()));
+        let said = Mutex::new(Vec::new());
+        let waiting = |text: &str| {
+            said.lock().unwrap().push(text.to_owned());
+            first.lock().unwrap().take();
+        };
+        budget.reserve(&LeaseId::new(), &name("two"), 7 * GB / 2, LONG, &waiting).await.unwrap();
+        assert_eq!(*said.lock().unwrap(), ["3.5 GB of the machine's memory budget: 8 of 10 GB are leased by one"]);
+    }
+
+    #[tokio::test]
+    async fn a_small_build_does_not_overtake_one_that_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let budget = budget(dir.path(), 10 * GB);
+        let running = budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_| ()).await.unwrap();
+        let (older, younger) = (LeaseId::new(), LeaseId::new());
+        let (big, small) = (name("big"), name("small"));
+        let queued = tokio::sync::Notify::new();
+        let said = |_: &str| queued.notify_one();
+        let first = budget.reserve(&older, &big, 4 * GB, LONG, &said);
+        let second = async {
+            queued.notified().await;
+            let error = budget.reserve(&younger, &small, GB, SHORT, &|_| ()).await.unwrap_err();
+            assert!(error.to_string().contains("1 waited before"), "{error}");
+            drop(running);
+        };
+        let (first, ()) = tokio::join!(first, second);
+        first.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_claim_of_a_dead_process_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let budget = budget(dir.path(), 10 * GB);
+        let dead = LeaseId::new();
+        let claim = Claim { version: 1, bytes: 10 * GB, workspace: name("dead"), granted: true };
+        let file = dir.path().join("budget").join(dead.as_str());
+        std::fs::write(&file, serde_json::to_string(&claim).unwrap()).unwrap();
+        let _mine = budget.reserve(&LeaseId::new(), &name("mine"), GB, SHORT, &|_| ()).await.unwrap();
+        assert!(!file.exists());
+    }
+}

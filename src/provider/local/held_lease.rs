@@ -1,0 +1,203 @@
+//! [`HeldLease`]: what this process holds for one lease, from the first side effect to the verified release.
+
+use std::path::{Path, PathBuf};
+
+use super::LocalConfig;
+use super::budget::{Budget, Reservation};
+use super::buildkit_root::BuildkitRoot;
+use super::cgroup::LeaseCgroup;
+use super::fit::Fit;
+use super::keys;
+use super::lease_dirs::{LeaseDirs, data_parent, make_private, prepare_runtime_dir};
+use super::lock_file::LockFile;
+use super::machine::{Machine, architecture};
+use super::record::Record;
+use super::remains::Remains;
+use super::runner::Runner;
+use super::tools::{Launcher, Tools};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::ids::LeaseId;
+use crate::lease::{Endpoint, Isolation, LeaseRequest, MemoryLimit, RunnerPaths};
+use crate::provider::Waiting;
+
+/// What this process holds for one lease. Each field is set before, or at once when, the thing exists, so a release
+/// finds it however far the acquisition came.
+#[derive(Debug)]
+pub(super) struct HeldLease {
+    dirs: LeaseDirs,
+    locks: Vec<LockFile>,
+    reservation: Option<Reservation>,
+    cgroup: Option<LeaseCgroup>,
+    root: Option<BuildkitRoot>,
+    runner: Option<Runner>,
+    rootlesskit: Option<PathBuf>,
+    /// Set once the runner answers.
+    pub(super) endpoint: Option<Endpoint>,
+}
+
+impl HeldLease {
+    pub(super) fn new(config: &LocalConfig, lease: &LeaseId) -> Self {
+        Self {
+            dirs: LeaseDirs::new(config, lease),
+            locks: Vec::new(),
+            reservation: None,
+            cgroup: None,
+            root: None,
+            runner: None,
+            rootlesskit: None,
+            endpoint: None,
+        }
+    }
+
+    /// Makes the runner.
+    pub(super) async fn acquire(
+        &mut self,
+        config: &LocalConfig,
+        tools: &Tools,
+        request: &LeaseRequest,
+        waiting: Waiting<'_>,
+    ) -> Result<Endpoint> {
+        let machine = Machine::read(&config.cgroup_root)?;
+        let total = config.memory_budget_bytes.unwrap_or_else(|| machine.budget_bytes());
+        let fit = Fit::new(&request.tier, &machine, total, request.memory_is_explicit)?;
+        prepare_runtime_dir(&config.runtime_dir)?;
+        make_private(&data_parent(config))?;
+
+        let budget = Budget::new(&config.runtime_dir, total)?;
+        let (lease, limit) = (&request.lease_id, config.queue_timeout);
+        self.reservation = Some(budget.reserve(lease, &request.workspace, fit.memory_bytes, limit, waiting).await?);
+
+        waiting("a runner on this machine to start");
+        for path in self.dirs.locks() {
+            let lock = LockFile::try_take(&path)?.ok_or_else(|| {
+                Error::new(ErrorKind::Provider, format!("lease `{lease}` is held by another process"))
+            })?;
+            self.locks.push(lock);
+        }
+        self.dirs.create()?;
+        let mut notes = fit.notes.clone();
+        notes.push("isolation is `none`: a build step that owns the runner owns this machine".to_owned());
+        let rootless = tools.launcher.is_rootless();
+        if let Launcher::Rootlesskit(path) = &tools.launcher {
+            self.rootlesskit = Some(path.clone());
+        }
+        let memory = self.limit_memory(config, lease, &fit, rootless)?;
+        if let MemoryLimit::None { reason } = &memory {
+            notes.push(format!("the memory limit is not enforced: {reason}"));
+        }
+        let root = BuildkitRoot::take(config, &self.dirs, &request.workspace, &request.actor_id)?;
+        notes.extend(root.note.clone());
+        let (buildkit_root, is_kept) = (root.path.clone(), root.is_kept());
+        self.root = Some(root);
+        fill_bin(tools, &self.dirs)?;
+        let host_key = keys::make(tools, &self.dirs).await?;
+        let to_join = self.cgroup.as_ref().map(LeaseCgroup::to_join).unwrap_or_default();
+        Runner::start(tools, &self.dirs, &to_join, &mut self.runner).await?;
+        if secrets_may_swap(&self.dirs) {
+            notes.push("this kernel may swap out the secrets' tmpfs, and this machine has swap".to_owned());
+        }
+        let endpoint = Endpoint {
+            lease_id: lease.clone(),
+            host: "127.0.0.1".to_owned(),
+            port: self.runner.as_ref().map_or(0, |runner| runner.port),
+            user: "root".to_owned(),
+            host_key: host_key.0,
+            identity_file: self.dirs.client_key(),
+            paths: self.runner_paths(&buildkit_root)?,
+            isolation: Isolation::None,
+            shared: true,
+            rootless,
+            memory,
+            effective_memory_bytes: fit.memory_bytes,
+            effective_cpu: fit.cpu,
+            cache_cap_bytes: is_kept.then_some(config.cache_cap_bytes),
+            architecture: architecture().to_owned(),
+            notes,
+        };
+        self.endpoint = Some(endpoint.clone());
+        Ok(endpoint)
+    }
+
+    /// Makes the lease's cgroup, after the record that names it.
+    fn limit_memory(
+        &mut self,
+        config: &LocalConfig,
+        lease: &LeaseId,
+        fit: &Fit,
+        rootless: bool,
+    ) -> Result<MemoryLimit> {
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let planned = if rootless {
+            Err("rootless BuildKit puts its steps into no cgroup of their own".to_owned())
+        } else {
+            LeaseCgroup::plan(&config.cgroup_root, &own, lease)
+        };
+        self.cgroup = planned.as_ref().ok().cloned();
+        Record { version: 1, data: self.dirs.data.clone(), cgroup: self.cgroup.clone() }.write(&self.dirs)?;
+        let made = planned.and_then(|cgroup| {
+            cgroup.create(fit.memory_bytes, fit.build_bytes).map_err(|error| error.message())?;
+            Ok(cgroup.memory_limit(fit.build_bytes))
+        });
+        Ok(made.unwrap_or_else(|reason| MemoryLimit::None { reason }))
+    }
+
+    fn runner_paths(&self, buildkit_root: &Path) -> Result<RunnerPaths> {
+        let dirs = &self.dirs;
+        Ok(RunnerPaths {
+            context: text(&dirs.context())?,
+            extra_contexts: text(&dirs.extra_contexts())?,
+            run: text(&dirs.run())?,
+            buildkit_root: text(buildkit_root)?,
+            output: text(&dirs.output())?,
+            secrets: text(&dirs.secrets())?,
+            bin: text(&dirs.bin())?,
+        })
+    }
+
+    /// Ends the runner and verifies that nothing is left. Safe to repeat after a failure.
+    pub(super) async fn release(&mut self) -> Result<()> {
+        self.endpoint = None;
+        if let Some(runner) = &mut self.runner {
+            runner.end().await?;
+        }
+        self.runner = None;
+        // Locks are ours from before the first directory on: without them there is nothing to remove.
+        if !self.locks.is_empty() {
+            let remains =
+                Remains { dirs: self.dirs.clone(), cgroup: self.cgroup.clone(), rootlesskit: self.rootlesskit.clone() };
+            remains.remove().await?;
+        }
+        self.root = None;
+        self.locks.drain(..).for_each(LockFile::remove);
+        self.reservation = None;
+        Ok(())
+    }
+}
+
+/// The runner's own programs by their plain names, before the machine's in its `PATH`.
+fn fill_bin(tools: &Tools, dirs: &LeaseDirs) -> Result<()> {
+    let bin = dirs.bin();
+    let place = || format!("cannot fill `{}`", bin.display());
+    for (name, target) in [("buildctl", &tools.buildctl), ("buildkitd", &tools.buildkitd)] {
+        std::os::unix::fs::symlink(target, bin.join(name)).context(ErrorKind::State, place)?;
+    }
+    // The runtime's state would otherwise be in /run/runc, shared with the machine and left behind.
+    let words = [text(&tools.oci_runtime)?, "--root".to_owned(), text(&dirs.run().join("oci"))?];
+    let script = format!("#!/bin/sh\nexec {} \"$@\"\n", crate::remote::shell_line(&words));
+    let wrapper = bin.join("runc");
+    std::fs::write(&wrapper, script).context(ErrorKind::State, place)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&wrapper, mode).context(ErrorKind::State, place)
+}
+
+fn secrets_may_swap(dirs: &LeaseDirs) -> bool {
+    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    dirs.runtime.join("secrets-may-swap").exists() && swaps.lines().count() > 1
+}
+
+fn text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Error::new(ErrorKind::State, format!("the path `{}` is not UTF-8", path.to_string_lossy()))
+            .hint("set XDG_CACHE_HOME to a directory with a plain name")
+    })
+}

@@ -1,0 +1,153 @@
+//! [`LeaseDirs`]: where everything of one lease is. Both trees are the lease's own and go with it.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use super::LocalConfig;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::ids::LeaseId;
+
+/// The longest runtime directory whose sockets fit into 104 bytes, `ssh`'s temporary suffix included.
+const MAX_RUNTIME_DIR: usize = 40;
+
+/// Where everything of one lease is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LeaseDirs {
+    /// Short: keys, sockets, generated configuration, the record and its lock.
+    pub(super) runtime: PathBuf,
+    /// Large: context, results, a private BuildKit root.
+    pub(super) data: PathBuf,
+}
+
+impl LeaseDirs {
+    pub(super) fn new(config: &LocalConfig, lease: &LeaseId) -> Self {
+        Self { runtime: config.runtime_dir.join(lease.as_str()), data: data_parent(config).join(lease.as_str()) }
+    }
+
+    /// The locks its holder keeps while the lease lives: beside the trees, so that each is there before its tree.
+    pub(super) fn locks(&self) -> [PathBuf; 2] {
+        [self.runtime.with_extension("lock"), self.data.with_extension("lock")]
+    }
+
+    /// The record that a sweep reads.
+    pub(super) fn record(&self) -> PathBuf {
+        self.runtime.join("lease.json")
+    }
+
+    pub(super) fn sshd(&self) -> PathBuf {
+        self.runtime.join("sshd")
+    }
+
+    pub(super) fn client_key(&self) -> PathBuf {
+        self.runtime.join("client_key")
+    }
+
+    pub(super) fn bin(&self) -> PathBuf {
+        self.runtime.join("bin")
+    }
+
+    pub(super) fn run(&self) -> PathBuf {
+        self.runtime.join("run")
+    }
+
+    pub(super) fn secrets(&self) -> PathBuf {
+        self.runtime.join("secrets")
+    }
+
+    pub(super) fn home(&self) -> PathBuf {
+        self.runtime.join("home")
+    }
+
+    pub(super) fn context(&self) -> PathBuf {
+        self.data.join("context")
+    }
+
+    pub(super) fn extra_contexts(&self) -> PathBuf {
+        self.data.join("extra-contexts")
+    }
+
+    pub(super) fn output(&self) -> PathBuf {
+        self.data.join("output")
+    }
+
+    pub(super) fn private_buildkit_root(&self) -> PathBuf {
+        self.data.join("buildkit")
+    }
+
+    /// Makes both trees.
+    pub(super) fn create(&self) -> Result<()> {
+        for dir in [self.sshd(), self.bin(), self.run(), self.secrets(), self.home()] {
+            make_private(&dir)?;
+        }
+        for dir in [self.context(), self.extra_contexts(), self.output()] {
+            make_private(&dir)?;
+        }
+        Ok(())
+    }
+}
+
+/// Below it, the data directories of all leases.
+pub(super) fn data_parent(config: &LocalConfig) -> PathBuf {
+    config.cache_dir.join("leases")
+}
+
+/// Makes a directory, with its parents, that only this user may enter.
+pub(super) fn make_private(dir: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .context(ErrorKind::State, || format!("cannot make the directory `{}`", dir.display()))
+}
+
+/// Makes the runtime directory and checks that it is ours alone: its place may be writable for others (`/tmp`).
+pub(super) fn prepare_runtime_dir(dir: &Path) -> Result<()> {
+    let unusable = |why: String| {
+        Error::new(ErrorKind::State, format!("`{}` cannot hold local leases: {why}", dir.display()))
+            .hint("set XDG_RUNTIME_DIR to a private directory with a short name")
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_');
+    if !dir.as_os_str().as_encoded_bytes().iter().copied().all(plain) {
+        return Err(unusable("its name has characters that sshd's configuration cannot hold".to_owned()));
+    }
+    if dir.as_os_str().len() > MAX_RUNTIME_DIR {
+        return Err(unusable(format!("its name is longer than {MAX_RUNTIME_DIR} bytes, and sockets go below it")));
+    }
+    make_private(dir)?;
+    let metadata = dir
+        .symlink_metadata()
+        .context(ErrorKind::State, || format!("cannot look at the directory `{}`", dir.display()))?;
+    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(unusable("it belongs to somebody else".to_owned()));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(unusable("others may enter it".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_refused() {
+        let base = tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap();
+        let dir = base.path().join("r");
+        prepare_runtime_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(prepare_runtime_dir(&dir).unwrap_err().kind(), ErrorKind::State);
+    }
+
+    #[test]
+    fn a_link_is_refused() {
+        let base = tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap();
+        let (target, link) = (base.path().join("t"), base.path().join("l"));
+        make_private(&target).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(prepare_runtime_dir(&link).is_err());
+    }
+}

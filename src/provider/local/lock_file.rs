@@ -1,0 +1,90 @@
+//! [`LockFile`]: a file lock that says "my holder lives", and goes with it.
+
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context as _, ErrorKind, Result};
+
+/// A locked file. The kernel unlocks it when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl LockFile {
+    /// Locks the file, made if missing; `None` when a living process holds it.
+    pub(super) fn try_take(path: &Path) -> Result<Option<Self>> {
+        let place = || format!("cannot lock `{}`", path.display());
+        loop {
+            let file = open(path).context(ErrorKind::State, place)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error).context(ErrorKind::State, place),
+            }
+            // A sweep may have removed the file between opening and locking it: then nobody else sees this lock.
+            if file.metadata().context(ErrorKind::State, place)?.nlink() > 0 {
+                return Ok(Some(Self { file, path: path.to_owned() }));
+            }
+        }
+    }
+
+    /// True when a living process holds the lock. Makes nothing.
+    pub(super) fn is_held(path: &Path) -> bool {
+        let Ok(file) = File::open(path) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The open file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Removes the file, then unlocks it.
+    pub(super) fn remove(self) {
+        // Gone already is as good; an unlocked file that stays is a sweep's to remove.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Never through a link.
+fn open(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        assert!(!LockFile::is_held(&path));
+        let lock = LockFile::try_take(&path).unwrap().unwrap();
+        assert!(LockFile::is_held(&path));
+        assert!(LockFile::try_take(&path).unwrap().is_none());
+        drop(lock);
+        assert!(!LockFile::is_held(&path));
+        LockFile::try_take(&path).unwrap().unwrap().remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(LockFile::try_take(&link).is_err());
+        assert!(!target.exists());
+    }
+}

@@ -1,0 +1,136 @@
+//! [`Remains`]: everything of a lease that may be left, removed and then looked for again.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::cgroup::LeaseCgroup;
+use super::lease_dirs::LeaseDirs;
+use super::record::Record;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::LeaseId;
+use crate::process::Cmd;
+
+/// How long the last processes (an SSH master whose server is gone) may take to end.
+const PROCESS_ATTEMPTS: u32 = 250;
+const PROCESS_PAUSE: Duration = Duration::from_millis(20);
+
+/// Everything of a lease that may be left.
+#[derive(Debug)]
+pub(super) struct Remains {
+    pub(super) dirs: LeaseDirs,
+    pub(super) cgroup: Option<LeaseCgroup>,
+    /// Removes files of a rootless runner's other users.
+    pub(super) rootlesskit: Option<PathBuf>,
+}
+
+impl Remains {
+    /// What the record of a lease names, whose process died.
+    pub(super) fn of_abandoned(lease: &LeaseId, mut dirs: LeaseDirs, rootlesskit: Option<PathBuf>) -> Self {
+        let record = Record::read(&dirs.record());
+        let recorded = record.as_ref().map(|record| &record.data);
+        // Only a directory that is named like a lease's is ever removed.
+        if let Some(data) = recorded.filter(|data| data.ends_with(Path::new("leases").join(lease.as_str()))) {
+            data.clone_into(&mut dirs.data);
+        }
+        Self { dirs, cgroup: record.and_then(|record| record.cgroup), rootlesskit }
+    }
+
+    /// Removes everything, and looks again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ReleaseUnconfirmed`] naming each thing that is left.
+    pub(super) async fn remove(&self) -> Result<()> {
+        let mut left = Vec::new();
+        if let Some(cgroup) = &self.cgroup
+            && let Err(error) = cgroup.remove().await
+        {
+            left.push(error.message());
+        }
+        self.wait_for_processes().await;
+        let mounts = self.mounts();
+        if mounts.is_empty() {
+            // The runtime directory is the last: it holds the record.
+            for dir in [&self.dirs.data, &self.dirs.runtime] {
+                if let Err(error) = self.remove_tree(dir).await {
+                    left.push(error.message());
+                }
+            }
+        }
+        left.extend(self.processes().into_iter().map(|name| format!("process {name}")));
+        left.extend(mounts.into_iter().map(|mount| format!("mount `{mount}`")));
+        if left.is_empty() {
+            return Ok(());
+        }
+        let left = crate::sanitise::line(&left.join(", "));
+        Err(Error::new(ErrorKind::ReleaseUnconfirmed, format!("the local runner is not wholly gone: {left}"))
+            .hint("end what is named; the next run removes the rest"))
+    }
+
+    async fn wait_for_processes(&self) {
+        for _ in 0..PROCESS_ATTEMPTS {
+            if self.processes().is_empty() {
+                return;
+            }
+            tokio::time::sleep(PROCESS_PAUSE).await;
+        }
+    }
+
+    /// Processes whose arguments name the lease's directories, but for this one.
+    fn processes(&self) -> Vec<String> {
+        let own = std::process::id();
+        let names = [&self.dirs.runtime, &self.dirs.data];
+        let names: Vec<memchr::memmem::Finder<'_>> =
+            names.iter().map(|dir| memchr::memmem::Finder::new(dir.as_os_str().as_bytes())).collect();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if pid != own && names.iter().any(|name| name.find(&arguments).is_some()) {
+                let program = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+                found.push(format!("{pid} (`{}`)", String::from_utf8_lossy(program)));
+            }
+        }
+        found
+    }
+
+    /// Mounts of this mount namespace in the lease's directories: removing a tree must not descend into one.
+    fn mounts(&self) -> Vec<String> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        table
+            .lines()
+            .filter_map(|line| line.split(' ').nth(4))
+            .filter(|point| [&self.dirs.runtime, &self.dirs.data].iter().any(|dir| Path::new(point).starts_with(dir)))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Links are removed, never followed.
+    async fn remove_tree(&self, dir: &Path) -> Result<()> {
+        let owned = dir.to_owned();
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(owned)).await;
+        match removed {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
+            _ => {}
+        }
+        if let Some(rootlesskit) = &self.rootlesskit {
+            // Its files belong to subordinate users, who exist only in such a namespace.
+            let _ = Cmd::new(rootlesskit, ErrorKind::ReleaseUnconfirmed)
+                .args(["rm", "-rf", "--one-file-system", "--"])
+                .arg(dir)
+                .output()
+                .await;
+        }
+        match dir.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            _ => {
+                let why = match removed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "unknown".to_owned(),
+                };
+                Err(Error::new(ErrorKind::ReleaseUnconfirmed, format!("directory `{}` ({why})", dir.display())))
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+# PID 1 of a runner's namespaces. When it ends, the kernel kills every process in them and every mount is gone.
+# It ends when its standard input does: the other end of that pipe is held by the process that leased the runner, so
+# this also holds when that process is killed.
+# $1 the lease's runtime directory  $2 sshd  $3 "rootless" or "root"  $4 size of the secrets' tmpfs
+set -eu
+umask 077
+lease=$1 sshd=$2 mode=$3 size=$4
+exec 3<&0 </dev/null
+
+# Kernels before 6.4 do not know `noswap`; the caller says so where the machine has swap.
+mount -t tmpfs -o "mode=0700,nosuid,nodev,noexec,size=$size,noswap" lian-secrets "$lease/secrets" 2>/dev/null || {
+    mount -t tmpfs -o "mode=0700,nosuid,nodev,noexec,size=$size" lian-secrets "$lease/secrets"
+    : >"$lease/secrets-may-swap"
+}
+mount --bind "$lease/sshd/passwd" /etc/passwd
+if [ -e /etc/shadow ]; then mount --bind "$lease/sshd/shadow" /etc/shadow; fi
+
+# sshd insists on this directory. Rootless, /run is a private copy.
+if [ "$mode" = rootless ]; then rm -rf /run/sshd; fi
+if [ ! -d /run/sshd ]; then mkdir -m 0755 /run/sshd; fi
+
+(
+    code=0
+    "$sshd" -D -f "$lease/sshd/sshd_config" -E "$lease/sshd/sshd.log" || code=$?
+    echo "$code" >"$lease/sshd/sshd.exit.new"
+    mv "$lease/sshd/sshd.exit.new" "$lease/sshd/sshd.exit"
+) 3<&- &
+
+(while read -r _; do :; done) <&3 3<&- &
+held=$!
+exec 3<&-
+# Waiting also reaps what the kernel hands to PID 1.
+wait "$held" || true
