@@ -55,8 +55,9 @@ fn only_run_and_cli_know_the_order() {
 
 #[test]
 fn the_plan_is_made_of_values_only() {
-    let effects = ["tokio::", "std::fs", "std::net", "crate::process", "crate::remote", "crate::provider", "crate::clock"]
-        .map(str::to_owned);
+    let effects =
+        ["tokio::", "std::fs", "std::net", "crate::process", "crate::remote", "crate::provider", "crate::clock"]
+            .map(str::to_owned);
     for (path, text) in sources() {
         if path.starts_with(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan")) {
             let pure = text.split("#[cfg(test)]").next().unwrap_or_default();

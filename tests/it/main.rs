@@ -9,6 +9,7 @@
 mod architecture;
 mod context;
 mod context_dockerignore;
+mod local;
 mod nickel;
 mod registry;
 mod support;

@@ -1,9 +1,15 @@
 //! What the tests share.
+#![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 pub mod docker_registry;
 pub mod http_server;
+mod leftovers;
+mod machine;
 
 use lian_build::env_vars::Environment;
+
+pub(crate) use leftovers::Leftovers;
+pub(crate) use machine::{LocalMachine, tier, variable};
 
 /// The environment the tests were started with: where the real parts are (`ci/setup` prints it).
 pub fn environment() -> Environment {

@@ -1,0 +1,80 @@
+//! [`LocalMachine`]: private directories for the `'local` provider of one test.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lian_build::ids::{LeaseId, RunId};
+use lian_build::lease::LeaseRequest;
+use lian_build::plan::Tier;
+use lian_build::provider::local::{LocalConfig, LocalProvider};
+use tempfile::TempDir;
+
+use super::Leftovers;
+
+/// A variable that `ci/setup` prints; the tests with real parts cannot run without.
+pub(crate) fn variable(name: &str) -> String {
+    let environment = super::environment();
+    let value = environment.text(name);
+    value
+        .unwrap_or_else(|| panic!("`{name}` is not set: run the tests through ci/test, or eval what ci/setup prints"))
+        .to_owned()
+}
+
+/// A small tier for tests.
+pub(crate) fn tier(memory_gb: f64) -> Tier {
+    Tier { name: "test".to_owned(), cpu: 1, memory_gb, disk_gb: 1 }
+}
+
+/// Private directories for the `'local` provider of one test, removed at its end.
+pub(crate) struct LocalMachine {
+    /// Short: sockets are below it.
+    dir: TempDir,
+    /// May be changed before a provider is made.
+    pub(crate) config: LocalConfig,
+}
+
+impl LocalMachine {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("lb").rand_bytes(6).tempdir_in("/tmp").unwrap();
+        let mut program_dirs = vec![PathBuf::from(variable("LIAN_TEST_BUILDKIT_DIR"))];
+        program_dirs.extend(["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+        let config = LocalConfig {
+            program_dirs,
+            cache_dir: dir.path().join("cache"),
+            runtime_dir: dir.path().join("run"),
+            cgroup_root: PathBuf::from("/sys/fs/cgroup"),
+            cache_cap_bytes: 0,
+            queue_timeout: Duration::from_secs(60),
+            memory_budget_bytes: None,
+        };
+        Self { dir, config }
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn provider(&self) -> LocalProvider {
+        LocalProvider::new(self.config.clone())
+    }
+
+    pub(crate) fn request(&self, memory_gb: f64) -> LeaseRequest {
+        LeaseRequest {
+            lease_id: LeaseId::new(),
+            run_id: RunId::new(),
+            workspace: "test".parse().unwrap(),
+            actor_id: "tester".parse().unwrap(),
+            tier: tier(memory_gb),
+            memory_is_explicit: true,
+            attempt: 1,
+            hard_deadline: Timestamp::now() + SignedDuration::from_hours(1),
+        }
+    }
+
+    /// Looks for whatever this lease may have left.
+    pub(crate) fn leftovers(&self, lease: &LeaseId) -> Leftovers {
+        let dirs = [self.config.runtime_dir.clone(), self.config.cache_dir.join("leases")];
+        Leftovers::of(lease.as_str(), dirs)
+    }
+}
