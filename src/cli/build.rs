@@ -90,7 +90,12 @@ fn screen_size() -> Option<(u16, u16)> {
 
 fn summary(outcome: &Outcome) -> Summary {
     let failure = match (&outcome.failure, &outcome.envelope.error) {
-        (Some(failure), Some(error)) => Some(format!("{failure}{}", result_text::hints(&error.hints))),
+        (Some(failure), Some(error)) => {
+            // The rendered failure names the log itself.
+            let hints: Vec<String> =
+                error.hints.iter().filter(|hint| !hint.starts_with(run::LOG_HINT)).cloned().collect();
+            Some(format!("{failure}{}", result_text::hints(&hints)))
+        }
         (None, Some(error)) => Some(result_text::error_info(error)),
         (_, None) => None,
     };

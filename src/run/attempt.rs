@@ -47,6 +47,8 @@ pub(super) struct Job<'a> {
 pub(super) struct Facts {
     pub(super) endpoint: Option<Endpoint>,
     pub(super) seconds: Seconds,
+    /// When the solve began; its time counts also when a signal ends it.
+    pub(super) solve_started: Option<std::time::Instant>,
     pub(super) bytes_synced: u64,
     pub(super) steps: Steps,
     pub(super) steps_started: bool,
@@ -99,6 +101,9 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier) -> Attempte
         // The work is dropped here: nothing polite comes before the release.
     };
     let started = job.services.clock.monotonic();
+    if let Some(began) = facts.solve_started {
+        facts.seconds.solve = crate::clock::seconds(started.saturating_duration_since(began));
+    }
     job.progress.stage("release");
     let released = release(job, &lease_id).await;
     facts.seconds.release = crate::clock::seconds(job.services.clock.monotonic() - started);

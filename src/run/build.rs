@@ -25,6 +25,9 @@ use crate::solve::oom::{Judgement, NoRetry};
 use crate::solve::secret_store::SecretFile;
 use crate::solve::{Failure, buildctl};
 
+/// How the hint begins that names the log file.
+pub const LOG_HINT: &str = "the full log is";
+
 /// What a run says at its end, besides the envelope.
 #[derive(Debug)]
 pub struct Outcome {
@@ -282,7 +285,7 @@ impl Run<'_> {
             error = error.hint("the runner's disk is full: write a larger `disk_gb` into `.build-spec.ncl`");
         }
         if let Some(log) = self.progress.log_path() {
-            error = error.hint(format!("the full log is `{}`", log.display()));
+            error = error.hint(format!("{LOG_HINT} `{}`", log.display()));
         }
         error
     }

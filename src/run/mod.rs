@@ -13,7 +13,7 @@ mod retry;
 mod services;
 mod signals;
 
-pub use build::build;
+pub use build::{LOG_HINT, build};
 pub use prepare::{Prepared, prepare};
 pub use services::Services;
 pub use signals::Signals;

@@ -79,10 +79,8 @@ impl OnRunner<'_> {
             Err(_) => return Ok(Solved::TimedOut),
         };
         self.job.progress.stage("build");
-        let started = self.job.services.clock.monotonic();
-        let solved = self.solve(session, &before, facts).await;
-        facts.seconds.solve = crate::clock::seconds(self.job.services.clock.monotonic() - started);
-        solved
+        facts.solve_started = Some(self.job.services.clock.monotonic());
+        self.solve(session, &before, facts).await
     }
 
     /// Everything a solve needs on the runner, side by side: the daemon, the contexts, the Dockerfile, the secrets.
