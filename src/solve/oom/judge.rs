@@ -4,6 +4,7 @@ use super::counters::{Counters, Daemon};
 use super::judgement::{Judgement, Verdict};
 use super::kernel_log::Kill;
 use super::size::megabytes;
+use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, MemoryLimit};
 use crate::sanitise;
 
@@ -41,12 +42,17 @@ impl<'a> From<&'a Endpoint> for RunnerFacts<'a> {
 }
 
 impl RunnerFacts<'_> {
-    /// The cgroup that the lease's steps are in.
+    /// The cgroup that only this lease's processes are in: the build's, or the one above it that bears the lease's
+    /// name, which also holds buildkitd and what it starts.
     fn own_group(&self) -> Option<&str> {
-        match self.memory {
-            MemoryLimit::Cgroup { parent, .. } => Some(parent),
-            MemoryLimit::None { .. } => None,
-        }
+        let MemoryLimit::Cgroup { parent, .. } = self.memory else { return None };
+        let bears_the_lease = |name: &str| name.parse::<LeaseId>().is_ok();
+        let end = parent
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([parent.len()])
+            .find(|end| parent.get(..*end).and_then(|path| path.rsplit('/').next()).is_some_and(bears_the_lease));
+        parent.get(..end.unwrap_or(parent.len()))
     }
 
     /// True when nothing else runs on the machine, so that its own counters speak of this lease.
@@ -367,6 +373,20 @@ mod tests {
         assert_eq!((own.verdict, own.victim.as_deref()), (Verdict::Proven, Some("cc1")));
         let foreign = judge_v2(before, &log("/lb-2/build/buildkit/x"), &failure("exit code: 1"), true);
         assert_eq!((foreign.verdict, foreign.victim), (Verdict::NotMemory, None));
+    }
+
+    #[test]
+    fn the_leases_group_is_the_one_that_bears_its_name() {
+        let lease = "lb-019aa3c1d2e87f00a1b2c3d4e5f60718";
+        for (parent, group) in [
+            (format!("/lian-build/{lease}/build"), format!("/lian-build/{lease}")),
+            (format!("/{lease}"), format!("/{lease}")),
+            ("/buildkit".to_owned(), "/buildkit".to_owned()),
+        ] {
+            let memory = MemoryLimit::Cgroup { version: CgroupVersion::V1, parent, bytes: 1 };
+            let runner = RunnerFacts { memory: &memory, shared: true, isolation: Isolation::None };
+            assert_eq!(runner.own_group(), Some(group.as_str()));
+        }
     }
 
     #[test]
