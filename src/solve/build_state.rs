@@ -3,7 +3,7 @@
 //! Bounded whatever comes: steps, lines, warnings and text all have caps. Never decides that a build failed: only
 //! `buildctl`'s exit does (a cache that cannot be imported also leaves a step with an error).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -79,7 +79,7 @@ pub struct BuildState {
 struct Progress {
     log: StepLog,
     announced: Option<Timestamp>,
-    ended: usize,
+    ended: Option<Timestamp>,
     /// Seconds between the step's beginning and its last output.
     seconds: f64,
 }
@@ -87,17 +87,17 @@ struct Progress {
 impl BuildState {
     /// Folds a message in and tells the observer what it changed.
     pub fn apply(&mut self, status: &SolveStatus, observer: &mut dyn BuildObserver) {
-        let mut touched: Vec<usize> = Vec::new();
+        let mut touched: BTreeSet<usize> = BTreeSet::new();
         for vertex in &status.vertexes {
             if let Some(at) = self.step_of(vertex)
                 && let Some(step) = self.steps.get_mut(at)
             {
                 step.update(vertex);
-                if !touched.contains(&at) {
-                    touched.push(at);
-                }
+                touched.insert(at);
             }
         }
+        let mut touched: Vec<usize> = touched.into_iter().collect();
+        touched.sort_by_key(|at| self.steps.get(*at).and_then(Step::last_started));
         for at in &touched {
             self.announce_start(*at, observer);
         }
@@ -118,6 +118,7 @@ impl BuildState {
             self.warn(warning, observer);
         }
         // Last, because one message may hold a step's last lines and its end.
+        touched.sort_by_key(|at| self.steps.get(*at).and_then(Step::last_ended));
         for at in touched {
             self.announce_end(at, observer);
         }
@@ -268,11 +269,9 @@ impl BuildState {
 
     fn announce_end(&mut self, at: usize, observer: &mut dyn BuildObserver) {
         let (Some(step), Some(progress)) = (self.steps.get(at), self.logs.get_mut(at)) else { return };
-        let ended = step.ended_runs();
-        if step.is_hidden()
-            || matches!(step.status(), StepStatus::Pending | StepStatus::Running)
-            || ended == progress.ended
-        {
+        let ended = step.last_ended();
+        let runs = matches!(step.status(), StepStatus::Pending | StepStatus::Running);
+        if step.is_hidden() || runs || ended == progress.ended {
             return;
         }
         progress.ended = ended;

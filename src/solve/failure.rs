@@ -29,6 +29,28 @@ pub struct Failure {
     pub exit_code: Option<i32>,
 }
 
+impl Failure {
+    /// What the user can do, as far as the error tells: one line each.
+    pub fn hints(&self) -> Vec<String> {
+        let mut hints = Vec::new();
+        if self.error.contains("failed to calculate checksum of ref") && self.error.contains("not found") {
+            let name = self.error.rsplit('"').nth(1).unwrap_or("the file").trim_start_matches('/');
+            hints.push(format!("`{name}` is not in the build context: check its path and `.dockerignore`"));
+        }
+        if self.error.contains("no space left on device") {
+            hints.push(
+                "the runner's disk is full: set `disk_gb` in `.build-spec.ncl`, or build less at once".to_owned(),
+            );
+        }
+        match self.exit_code {
+            Some(126) => hints.push("exit code 126: the command is there but cannot be executed".to_owned()),
+            Some(127) => hints.push("exit code 127: the command is not in the image at this step".to_owned()),
+            _ => {}
+        }
+        hints
+    }
+}
+
 /// `buildctl`'s own text: its log lines, the Dockerfile excerpt, the final error.
 #[derive(Debug, Default)]
 pub(super) struct ClientText {
@@ -87,4 +109,53 @@ fn names_a_line(line: &str) -> bool {
     line.rsplit_once(':').is_some_and(|(file, number)| {
         !file.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(error: &str) -> Failure {
+        Failure { exit_code: exit_code(error), error: error.to_owned(), ..Failure::default() }
+    }
+
+    #[test]
+    fn the_exit_code_is_the_last_one_named() {
+        assert_eq!(exit_code("process \"echo exit code: 9\" did not complete successfully: exit code: 137"), Some(137));
+        assert_eq!(exit_code("exit code: 2: context canceled"), Some(2));
+        assert_eq!(exit_code("exit code: "), None);
+        assert_eq!(exit_code("exit code: 99999999999"), None);
+    }
+
+    #[test]
+    fn hints_say_what_can_be_done() {
+        let missing =
+            "failed to compute cache key: failed to calculate checksum of ref a::b: \"/src/x.txt\": not found";
+        assert_eq!(
+            failure(missing).hints(),
+            ["`src/x.txt` is not in the build context: check its path and `.dockerignore`"]
+        );
+        assert_eq!(failure("process \"x\" did not complete successfully: exit code: 127").hints().len(), 1);
+        assert_eq!(failure("process \"x\" did not complete successfully: exit code: 1").hints(), [""; 0]);
+    }
+
+    #[test]
+    fn an_error_may_have_several_lines() {
+        let mut text = ClientText::default();
+        for line in ["time=\"x\" level=warning", "error: an early one", "error: failed to solve: first", "second", ""] {
+            text.push(line.as_bytes());
+        }
+        assert_eq!(text.error().as_deref(), Some("first\nsecond"));
+        assert!(text.excerpt().is_empty());
+    }
+
+    #[test]
+    fn text_without_end_keeps_little() {
+        let mut text = ClientText::default();
+        for _ in 0..1000 {
+            text.push(&[b'x'; 20_000]);
+        }
+        assert!(text.lines().map(str::len).sum::<usize>() <= MAX_BYTES);
+        assert!(text.lines().count() > 1);
+    }
 }

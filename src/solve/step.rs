@@ -12,8 +12,10 @@ use crate::sanitise;
 const MAX_NAME: usize = 1024;
 /// Longest error that is kept of one vertex, in characters.
 const MAX_ERROR: usize = 8 << 10;
-/// Most vertices of one progress group, and most times one vertex may run.
+/// Most vertices of one progress group.
 const MAX_MEMBERS: usize = 256;
+/// Most runs of one vertex that are kept.
+const MAX_RUNS: usize = 16;
 /// Most transfers that are kept of one step; an image has a few dozen layers.
 const MAX_TRANSFERS: usize = 256;
 
@@ -176,9 +178,9 @@ impl Step {
         &self.transfers
     }
 
-    /// How many runs have ended, over all members: a step that runs again ends again.
-    pub(super) fn ended_runs(&self) -> usize {
-        self.members.values().flat_map(|member| member.runs.values()).filter(|end| end.is_some()).count()
+    /// When it ended last; changes when it runs again and ends again.
+    pub(super) fn last_ended(&self) -> Option<Timestamp> {
+        self.members.values().flat_map(|member| member.runs.values()).flatten().max().copied()
     }
 
     /// Takes the newest version of a member.
@@ -197,8 +199,9 @@ impl Step {
         }
         if let Some(started) = vertex.started {
             member.started = true;
-            if member.runs.len() < MAX_MEMBERS || member.runs.contains_key(&started) {
-                member.runs.insert(started, vertex.completed);
+            member.runs.insert(started, vertex.completed);
+            if member.runs.len() > MAX_RUNS {
+                member.runs.pop_first();
             }
         }
         if vertex.group.as_ref().is_some_and(|group| !group.weak && vertex.started.is_some())

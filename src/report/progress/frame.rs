@@ -71,7 +71,7 @@ impl Frame {
         let mut lines = vec![(self.head(state, elapsed, size.columns), Style::Plain)];
         if let Some((what, since)) = &self.waiting {
             let waited = units::duration(now.monotonic.saturating_duration_since(*since));
-            lines.push((spread(&format!(" => waiting for {what}"), &waited, size.columns), Style::Warning));
+            lines.push((spread(&format!(" => {what}"), &waited, size.columns), Style::Warning));
         }
         if let Some(transfer) = &self.transfer {
             lines.push((cut(&format!(" => sent {transfer}"), size.columns), Style::Plain));

@@ -119,7 +119,8 @@ impl Progress {
         self.event(Event::Stage(name.to_owned()));
     }
 
-    /// Nothing moves until `what` comes; the time is counted and shown. Over with the next stage.
+    /// Nothing moves until `what` is over (`starting sshd`, `waiting for 3 GB of the memory budget`); the time is counted
+    /// and shown. Over with the next stage.
     pub fn waiting(&self, what: &str) {
         self.event(Event::Waiting(what.to_owned()));
     }
@@ -231,7 +232,7 @@ impl Driver {
         if let Some(log) = &mut self.log {
             match event {
                 Event::Stage(name) => log.note(&format!("==> {name}")),
-                Event::Waiting(what) => log.note(&format!("waiting for {what}")),
+                Event::Waiting(what) => log.note(what),
                 Event::Attempt { number, tier } => log.note(&format!("==> attempt {number} on {tier}")),
                 Event::Message { text, .. } => log.note(text),
                 Event::Ready | Event::Transfer { .. } => {}

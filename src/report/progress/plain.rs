@@ -84,7 +84,7 @@ impl PlainView {
             && said > since
         {
             let waited = units::duration(now.monotonic.saturating_duration_since(since));
-            self.line(&format!("waited {waited} for {what}"));
+            self.line(&format!("{what}: took {waited}"));
         }
     }
 }
@@ -167,7 +167,8 @@ impl ProgressView for PlainView {
             Event::Waiting(what) => {
                 let what = sanitise::line(what);
                 if self.waiting.as_ref().is_none_or(|(known, ..)| *known != what) {
-                    self.line(&format!("waiting for {what}"));
+                    self.end_wait(now);
+                    self.line(&what);
                     self.waiting = Some((what, now.monotonic, now.monotonic));
                 }
             }
@@ -209,7 +210,7 @@ impl ProgressView for PlainView {
         if now.monotonic.saturating_duration_since(*said) >= AGAIN {
             *said = now.monotonic;
             let waited = units::duration(now.monotonic.saturating_duration_since(*since));
-            let text = format!("still waiting for {what}, {waited} so far");
+            let text = format!("{what}: {waited} so far");
             self.line(&text);
         }
     }

@@ -87,7 +87,64 @@ impl Sink {
     }
 }
 
-fn write(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
-    out.write_all(bytes)?;
+/// Writes it all. A stream that somebody else made non-blocking (terminals are shared) is waited for, not given up.
+fn write(out: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => return Err(error),
+        }
+    }
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// Takes two bytes at a time and refuses every other time.
+    struct Grudging(Arc<Mutex<(Vec<u8>, u32)>>);
+
+    impl Write for Grudging {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut guard = self.0.lock().unwrap();
+            guard.1 += 1;
+            match guard.1 % 3 {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                1 => Err(io::ErrorKind::Interrupted.into()),
+                _ => {
+                    let part = bytes.get(..2).unwrap_or(bytes);
+                    guard.0.extend_from_slice(part);
+                    Ok(part.len())
+                }
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_that_takes_little_at_a_time_gets_it_all() {
+        let shared = Arc::new(Mutex::new((Vec::new(), 0)));
+        let mut sink = Sink::new(Box::new(Grudging(Arc::clone(&shared))));
+        sink.put(b"hello ");
+        sink.put(b"world\n");
+        assert!(shared.lock().unwrap().0.is_empty());
+        sink.flush();
+        assert_eq!(shared.lock().unwrap().0, b"hello world\n");
+    }
+
+    #[test]
+    fn the_closing_line_says_steps_and_time() {
+        let counts = StepCounts { total: 7, completed: 5, cached: 2 };
+        let time = Duration::from_millis(12_345);
+        assert_eq!(closing_line("built", counts, time), "built (5/7 steps, 2 cached, 12.3s)");
+        assert_eq!(closing_line("refused", StepCounts::default(), time), "refused (12.3s)");
+    }
 }
