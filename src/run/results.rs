@@ -35,10 +35,14 @@ impl Metadata {
         &self.raw
     }
 
-    /// Reads it from the runner.
+    /// Reads it from the runner. A build that exports files only has none.
     pub(super) async fn fetch(session: &Session, endpoint: &Endpoint) -> Result<Self> {
+        const SCRIPT: &str = r#"if [ -e "$1" ]; then cat -- "$1"; else echo '{}'; fi"#;
         let path = format!("{}/{}", endpoint.paths.run, buildctl::METADATA_FILE);
-        let output = session.run(&["cat", "--", path.as_str()], None).await?.ok("reading BuildKit's metadata")?;
+        let output = session
+            .run(&["sh", "-c", SCRIPT, "metadata", path.as_str()], None)
+            .await?
+            .ok("reading BuildKit's metadata")?;
         let mut metadata: Self = serde_json::from_slice(&output.stdout)
             .context(ErrorKind::Runner, || "BuildKit's metadata is not valid JSON".to_owned())?;
         metadata.raw = output.stdout;

@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod build;
 mod context;
 mod context_dockerignore;
 mod local;

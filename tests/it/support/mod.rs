@@ -5,11 +5,13 @@ pub mod docker_registry;
 pub mod http_server;
 mod leftovers;
 mod machine;
+mod sandbox;
 
 use lian_build::env_vars::Environment;
 
 pub(crate) use leftovers::Leftovers;
 pub(crate) use machine::{LocalMachine, tier, variable};
+pub(crate) use sandbox::{Finished, Running, Sandbox};
 
 /// The environment the tests were started with: where the real parts are (`ci/setup` prints it).
 pub fn environment() -> Environment {

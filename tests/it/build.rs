@@ -1,0 +1,118 @@
+//! The main job, end to end, with the real command on the `local` provider.
+
+use rustix::process::Signal;
+
+use crate::support::Sandbox;
+
+#[test]
+fn a_directory_becomes_an_image_that_is_kept_here() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo built > /proof");
+    let built = sandbox.build(["--progress=plain"]);
+    let envelope = built.assert_code(0).envelope();
+    assert_eq!(envelope["status"], "succeeded");
+    assert_eq!(envelope["workspace"], "context");
+    assert_eq!(envelope["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(envelope["attempts"][0]["isolation"], "none");
+    assert_eq!(envelope["attempts"][0]["released"], true);
+    assert!(envelope["image"]["digest"].as_str().unwrap().starts_with("sha256:"), "{envelope}");
+    let archive = envelope["outputs"][0].as_str().unwrap();
+    assert!(std::fs::metadata(archive).unwrap().len() > 1000, "{archive} is no image");
+    assert!(built.stderr.contains("isolation is `none`"), "{}", built.stderr);
+}
+
+#[test]
+fn a_second_build_comes_from_the_kept_cache() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo slow > /proof");
+    sandbox.build(["--progress=quiet"]).assert_code(0);
+    let second = sandbox.build(["--progress=quiet"]).assert_code(0).envelope();
+    let cached = second["attempts"][0]["steps"]["cached"].as_u64().unwrap();
+    assert!(cached >= 2, "{second}");
+}
+
+#[test]
+fn files_come_back_as_they_were_built() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .write("Dockerfile", "FROM scratch\nCOPY . /\n")
+        .write("deep/er/file", "content")
+        .write("run.sh", "#!/bin/sh");
+    let dest = sandbox.path().join("result");
+    let built = sandbox.build(["-o", &format!("type=local,dest={}", dest.display())]);
+    built.assert_code(0);
+    assert_eq!(std::fs::read_to_string(dest.join("deep/er/file")).unwrap(), "content");
+    assert!(built.envelope()["image"].is_null(), "a directory is no image");
+}
+
+#[test]
+fn a_failing_step_is_the_builds_own_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo 'last words'; exit 7");
+    let failed = sandbox.build(["--progress=plain"]);
+    let envelope = failed.assert_code(1).envelope();
+    assert_eq!(envelope["status"], "failed");
+    assert_eq!(envelope["error"]["kind"], "build");
+    assert_eq!(envelope["attempts"].as_array().unwrap().len(), 1, "the build's own failure is not retried");
+    assert!(envelope["attempts"][0]["metrics"].is_object(), "a failed attempt is measured too: {envelope}");
+    for part in ["last words", ">>> RUN echo", "exit code: 7", "full log"] {
+        assert!(failed.stderr.contains(part), "`{part}` is missing: {}", failed.stderr);
+    }
+}
+
+#[test]
+fn a_bad_dockerfile_is_the_builds_own_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.write("Dockerfile", "FROM scratch\nBOGUS instruction\n");
+    let envelope = sandbox.build(["--progress=quiet"]).assert_code(1).envelope();
+    assert!(envelope["error"]["message"].as_str().unwrap().contains("BOGUS"), "{envelope}");
+}
+
+#[test]
+fn a_signal_ends_the_run_after_the_release() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let sandbox = Sandbox::new();
+        sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+        let mut running = sandbox
+            .start(sandbox.command().arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]));
+        running.wait_for(" the-step-runs");
+        running.signal(signal);
+        let envelope = running.wait().assert_code(code).envelope();
+        assert_eq!(envelope["status"], "cancelled");
+        assert_eq!(envelope["attempts"][0]["outcome"], "cancelled");
+        assert_eq!(envelope["attempts"][0]["released"], true);
+    }
+}
+
+#[test]
+fn a_secret_reaches_the_step_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN --mount=type=secret,id=token sha256sum /run/secrets/token | cut -c1-8");
+    let mut command = sandbox.command();
+    command.arg("build").arg(sandbox.context()).args(["--secret", "id=token,env=TOKEN", "--progress=plain"]);
+    command.env("TOKEN", "correct horse battery staple");
+    let built = sandbox.start(&mut command).wait();
+    built.assert_code(0);
+    // The hash of the value, computed apart from it.
+    assert!(built.stderr.contains("c4bbcb1f"), "{}", built.stderr);
+    let log_dir = sandbox.state().join("logs");
+    for log in std::fs::read_dir(log_dir).unwrap() {
+        let log = std::fs::read_to_string(log.unwrap().path()).unwrap();
+        assert!(!log.contains("battery"), "the secret is in the log");
+    }
+    assert!(!built.stdout.contains("battery") && !built.stderr.contains("battery"));
+}
+
+#[test]
+fn what_is_missing_is_refused_before_anything_is_leased() {
+    let sandbox = Sandbox::new();
+    let nothing = sandbox.build(["--format=json"]).assert_code(2).envelope();
+    assert_eq!(nothing["status"], "refused");
+    assert_eq!(nothing["attempts"].as_array().unwrap().len(), 0);
+    assert!(nothing["error"]["message"].as_str().unwrap().contains("Dockerfile"), "{nothing}");
+
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let secret = sandbox.build(["--secret", "id=nowhere"]).assert_code(8).envelope();
+    assert_eq!(secret["status"], "refused");
+    assert_eq!(secret["attempts"].as_array().unwrap().len(), 0);
+}

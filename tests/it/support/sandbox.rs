@@ -1,0 +1,187 @@
+//! [`Sandbox`]: a caller's world for one test — home, state, cache, temporary files, a context — and the real command
+//! run in it. Every run is checked for leftovers.
+
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Leftovers, variable};
+
+/// A caller's world for one test.
+pub(crate) struct Sandbox {
+    dir: TempDir,
+}
+
+/// A command that has ended.
+pub(crate) struct Finished {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A command that runs.
+pub(crate) struct Running<'a> {
+    pub(crate) child: Child,
+    sandbox: &'a Sandbox,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        // Short: sockets are below it.
+        let dir = tempfile::Builder::new().prefix("lb").rand_bytes(6).tempdir_in("/tmp").unwrap();
+        for name in ["home", "state", "cache", "config", "tmp", "context"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The context directory.
+    pub(crate) fn context(&self) -> PathBuf {
+        self.dir.path().join("context")
+    }
+
+    /// Where lian-build keeps its state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("state/lian-build")
+    }
+
+    /// Writes a file of the context.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.context().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Writes a Dockerfile whose steps run on a small Debian system, so that `RUN` works without any registry.
+    pub(crate) fn dockerfile_on_base(&self, steps: &str) -> &Self {
+        let base = self.context().join("base.tar");
+        if !base.exists() {
+            std::fs::copy(variable("LIAN_TEST_BASE_TAR"), base).unwrap();
+        }
+        self.write("Dockerfile", format!("FROM scratch\nADD base.tar /\n{steps}\n"))
+    }
+
+    /// Writes a tiers file with small tiers, `(name, GB)` each, and names it.
+    pub(crate) fn tiers(&self, tiers: &[(&str, f64)]) -> PathBuf {
+        let rows: Vec<String> = tiers
+            .iter()
+            .map(|(name, gb)| format!("{{ name = \"{name}\", cpu = 1, memory_gb = {gb}, disk_gb = 10 }}"))
+            .collect();
+        let path = self.dir.path().join("tiers.ncl");
+        std::fs::write(&path, format!("{{ schema_version = 1, tiers = [{}] }}", rows.join(", "))).unwrap();
+        path
+    }
+
+    /// The real command in this world, with nothing of the test's own environment.
+    #[expect(clippy::disallowed_methods, reason = "tests start the command as a user would")]
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lian-build"));
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.dir.path().join("home"))
+            .env("XDG_STATE_HOME", self.dir.path().join("state"))
+            .env("XDG_CACHE_HOME", self.dir.path().join("cache"))
+            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
+            .env("TMPDIR", self.dir.path().join("tmp"))
+            .env("USER", "tester")
+            .env("LIAN_BUILDKIT_DIR", variable("LIAN_TEST_BUILDKIT_DIR"))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the command to its end, and checks that nothing of it is left.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
+        self.start(self.command().args(args)).wait()
+    }
+
+    /// Runs `build` on the sandbox's context.
+    pub(crate) fn build<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
+        self.start(self.command().arg("build").arg(self.context()).args(args)).wait()
+    }
+
+    /// Starts a command that was made by [`Sandbox::command`].
+    pub(crate) fn start(&self, command: &mut Command) -> Running<'_> {
+        Running { child: command.spawn().unwrap(), sandbox: self }
+    }
+
+    /// Nothing of any lease in `envelope`, and no process, mount or temporary file of this world, is left.
+    pub(crate) fn assert_nothing_left(&self, stdout: &str) {
+        let tmp = self.dir.path().join("tmp");
+        Leftovers::of(self.dir.path().to_string_lossy(), [tmp.clone()]).assert_none();
+        if let Ok(envelope) = serde_json::from_str::<Value>(stdout) {
+            for attempt in envelope["attempts"].as_array().into_iter().flatten() {
+                let lease = attempt["lease_id"].as_str().unwrap();
+                let dirs = [PathBuf::from("/run/lian-build"), self.dir.path().join("cache/lian-build/leases")];
+                Leftovers::of(lease, dirs).assert_none();
+            }
+        }
+    }
+}
+
+impl Running<'_> {
+    /// The process id, for signals.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// Reads stderr until a line contains `text`; the lines so far are returned. Fails at the end of the stream.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        let stderr = self.child.stderr.as_mut().unwrap();
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        loop {
+            assert_ne!(stderr.read(&mut byte).unwrap(), 0, "`{text}` never came: {}", String::from_utf8_lossy(&seen));
+            seen.push(byte[0]);
+            if byte[0] == b'\n' && memchr::memmem::find(&seen, text.as_bytes()).is_some() {
+                return String::from_utf8_lossy(&seen).into_owned();
+            }
+        }
+    }
+
+    /// Sends a signal to the command alone.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
+    }
+
+    /// Waits for the end, and checks that nothing is left.
+    pub(crate) fn wait(self) -> Finished {
+        let output = self.child.wait_with_output().unwrap();
+        let finished = Finished {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        self.sandbox.assert_nothing_left(&finished.stdout);
+        finished
+    }
+}
+
+impl Finished {
+    /// The one result on stdout: exactly one JSON document on one line.
+    pub(crate) fn envelope(&self) -> Value {
+        assert_eq!(self.stdout.trim_end().lines().count(), 1, "not one line: {:?}\n{}", self.stdout, self.stderr);
+        let envelope: Value = serde_json::from_str(&self.stdout).unwrap();
+        assert_eq!(envelope["exit_code"], self.code, "{}", self.stdout);
+        envelope
+    }
+
+    /// The exit code is `code`; shows everything otherwise.
+    #[track_caller]
+    pub(crate) fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
