@@ -30,7 +30,7 @@ storage: { filesystem: { rootdirectory: "$dir/blobs" } }
 http: { addr: "127.0.0.1:0" }
 log: { level: info, accesslog: { disabled: true } }
 EOF
-  docker-registry serve "$dir/config.yml" >"$dir/log" 2>&1 &
+  "$LIAN_TEST_REGISTRY" serve "$dir/config.yml" >"$dir/log" 2>&1 &
   SERVICE_PIDS+=($!)
   wait_for_line "$dir/log" 'listening on' "the registry"
   # shellcheck disable=SC2034 # for the caller
@@ -41,7 +41,7 @@ EOF
 start_nats() {
   local dir=$1 reply
   mkdir -p "$dir"
-  nats-server --addr 127.0.0.1 --port -1 --log "$dir/log" &
+  "$LIAN_TEST_NATS" --addr 127.0.0.1 --port -1 --log "$dir/log" &
   SERVICE_PIDS+=($!)
   wait_for_line "$dir/log" 'Server is ready' "nats-server"
   NATS_PORT=$(sed -n 's/^.*Listening for client connections on 127[0-9.]*:\([0-9]*\).*$/\1/p' "$dir/log")
