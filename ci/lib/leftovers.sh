@@ -1,48 +1,36 @@
 # shellcheck shell=bash
-# What a test run leaves behind on the machine. Nothing is the only right answer.
+# What builds leave behind on the machine. Nothing is the only right answer.
 #
-# The tests run with all their directories (TMPDIR, XDG_*) below one scratch directory, so whatever belongs to them carries
-# its path: a process in its arguments, a mount in its mount point, a lease in its directory. Control groups do not: those
-# that are named like ours are compared with those of before.
+# Everything of a lease carries the lease's name (`lb-` and 32 hexadecimal digits): its directories, sockets, control
+# groups, mounts, and the arguments of its processes. Tests also run with all their directories below one scratch directory,
+# so that what a test itself forgets is found by that path. What was there before is not ours.
 
-# cgroups_of_ours: the control groups of leases, on this machine.
-cgroups_of_ours() {
-  find /sys/fs/cgroup -mindepth 1 -maxdepth 4 -type d \( -name 'lb-*' -o -name 'lian-build*' \) 2>/dev/null | sort
-}
-
-# processes_of SCRATCH: pid and command of everything that was started with, stands in, or has its root in the directory.
-processes_of() {
-  local scratch=$1 proc pid command
+# traces [SCRATCH]: one line for each thing on this machine that belongs to a lease or to the scratch directory.
+traces() {
+  local scratch=${1:-/nonexistent} proc pid command place
   for proc in /proc/[0-9]*; do
     pid=${proc#/proc/}
     [[ $pid != "$$" && $pid != "$BASHPID" ]] || continue
     command=$(tr '\0' ' ' 2>/dev/null <"$proc/cmdline") || continue
-    if [[ $command == *"$scratch"* || $(readlink "$proc/cwd" 2>/dev/null) == "$scratch"* ||
-      $(readlink "$proc/root" 2>/dev/null) == "$scratch"* ]]; then
+    place=$(readlink "$proc/cwd" "$proc/root" 2>/dev/null) || true
+    if [[ "$command $place" == *"$scratch"* || "$command $place" =~ lb-[0-9a-f]{32} ]]; then
       printf 'process %s: %s\n' "$pid" "${command:0:200}"
     fi
   done
+  grep -E -- "lb-[0-9a-f]{32}|$scratch" /proc/self/mounts | sed 's/^[^ ]* \([^ ]*\) .*/mount \1/' || true
+  find /sys/fs/cgroup -mindepth 1 -type d \( -name 'lb-*' -o -name 'lian-build' \) -printf 'control group %p\n' -prune 2>/dev/null || true
+  find /run/lian-build "${XDG_RUNTIME_DIR:-/nonexistent}/lian-build" "/tmp/lian-build-$EUID" -mindepth 1 -name 'lb-*' \
+    -printf 'lease directory %p\n' -prune 2>/dev/null || true
+  find "$scratch" \( -type s -printf 'socket %p\n' \) -o \( -type d -name 'lb-*' -printf 'lease directory %p\n' -prune \) 2>/dev/null || true
 }
 
-# leftovers SCRATCH CGROUPS_BEFORE: prints one line for each thing that is left.
-leftovers() {
-  local scratch=$1 before=$2 line
-  processes_of "$scratch"
-  while read -r _ line _; do
-    [[ $line != "$scratch"* ]] || printf 'mount %s\n' "$line"
-  done </proc/self/mounts
-  comm -13 <(printf '%s\n' "$before") <(cgroups_of_ours) | sed -n 's/^\(.\)/control group \1/p'
-  # A lease's directory and sockets. Caches and state may stay: they are meant to.
-  find "$scratch" \( -type s -o -type d -name 'lb-*' \) -prune 2>/dev/null | sed 's/^/in the file system: /'
-}
-
-# leftovers_check SCRATCH CGROUPS_BEFORE: fails, naming them, when anything is left.
+# leftovers_check BEFORE SCRATCH: fails, naming them, when there are traces that were not in BEFORE (what `traces` printed).
 # A daemon that was told to stop may need a moment to be gone: it gets ten seconds.
 leftovers_check() {
   local deadline=$((SECONDS + 10)) left
-  while left=$(leftovers "$1" "$2") && [[ -n $left ]]; do
+  while left=$(comm -13 <(sort -u <<<"$1") <(traces "$2" | sort -u)) && [[ -n $left ]]; do
     if ((SECONDS >= deadline)); then
-      say "left behind by the tests:"
+      say "left behind (or another lian-build runs on this machine right now):"
       printf '  %s\n' "${left//$'\n'/$'\n'  }" >&2
       return 1
     fi
