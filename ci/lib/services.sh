@@ -37,7 +37,7 @@ EOF
   REGISTRY=$(sed -n 's/^.*listening on \(127[0-9.]*:[0-9]*\).*$/\1/p' "$dir/log")
 }
 
-# start_nats DIR: sets NATS_PORT, and writes every message that is published to DIR/messages.
+# start_nats DIR: sets NATS_PORT, and writes every message under `lian-build.` to DIR/messages.
 start_nats() {
   local dir=$1 reply
   mkdir -p "$dir"
@@ -47,7 +47,7 @@ start_nats() {
   NATS_PORT=$(sed -n 's/^.*Listening for client connections on 127[0-9.]*:\([0-9]*\).*$/\1/p' "$dir/log")
   # A subscriber needs no client: the protocol is lines of text.
   exec {NATS_FD}<>"/dev/tcp/127.0.0.1/$NATS_PORT"
-  printf 'CONNECT {"verbose":false,"headers":false}\r\nSUB > 1\r\nPING\r\n' >&"$NATS_FD"
+  printf 'CONNECT {"verbose":false,"headers":false}\r\nSUB lian-build.> 1\r\nPING\r\n' >&"$NATS_FD"
   while read -r reply <&"$NATS_FD" && [[ $reply != PONG* ]]; do :; done
   cat <&"$NATS_FD" >"$dir/messages" &
   SERVICE_PIDS+=($!)
