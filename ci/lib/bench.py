@@ -141,10 +141,10 @@ class Bench:
 
 
 def watch_lines(stream, log, times: dict) -> None:
-    """Copies the child's stderr to a file; notes when the lease was ready and when the first step showed."""
+    """Copies the child's stderr to a file; notes when the lease was ready (the sync begins) and when the first step showed."""
     for line in stream:
         now = time.monotonic()
-        if "ready" not in times and re.search(rb"lease .*ready|runner .*ready", line, re.IGNORECASE):
+        if "ready" not in times and line.startswith(b"==> sync"):
             times["ready"] = now
         if "first_step" not in times and re.match(rb"#\d+ ", line):
             times["first_step"] = now
