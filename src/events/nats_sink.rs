@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -49,7 +48,7 @@ impl NatsSink {
             clock,
             pending: VecDeque::new(),
             claim: None,
-            health: Arc::default(),
+            health: watch::Sender::default(),
             warnings: Vec::new(),
         };
         let task = tokio::spawn(delivery.run(receiver, closed));
@@ -111,18 +110,24 @@ struct Delivery {
     /// Oldest first.
     pending: VecDeque<Pending>,
     claim: Option<Claim>,
-    health: Arc<Mutex<Health>>,
+    health: watch::Sender<Health>,
     warnings: Vec<String>,
 }
 
 impl Delivery {
     async fn run(mut self, mut queue: mpsc::Receiver<Message>, closing: oneshot::Receiver<Instant>) -> Vec<String> {
-        let health = Arc::clone(&self.health);
+        let mut health = self.health.subscribe();
         let began = Instant::now();
         let given_up = async {
             // Without a word the publisher was dropped: there is no time at all.
             let deadline = closing.await.unwrap_or(began);
-            tokio::time::sleep_until(patience(&health, began, deadline)).await;
+            loop {
+                let until = patience(&health.borrow_and_update(), began, deadline);
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => return,
+                    Ok(()) = health.changed() => {}
+                }
+            }
         };
         tokio::select! {
             biased;
@@ -241,8 +246,7 @@ impl Delivery {
         if rest.is_empty() {
             return;
         }
-        let failure = self.health.lock().unwrap_or_else(PoisonError::into_inner).failure.clone();
-        let why = failure.unwrap_or_else(|| "no answer".to_owned());
+        let why = self.health.borrow().failure.clone().unwrap_or_else(|| "no answer".to_owned());
         let (spool, server, now, count) = (self.spool.clone(), self.server.clone(), self.clock.now(), rest.len());
         let kept = tokio::task::spawn_blocking(move || spool.keep(&server, &rest, now)).await;
         let directory = self.spool.directory().display();
@@ -259,16 +263,13 @@ impl Delivery {
     }
 
     fn note_health(&self, connected: bool, failure: Option<String>) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.connected = connected;
-        health.failure = failure;
+        self.health.send_replace(Health { connected, failure });
     }
 }
 
 /// Until when the end of the run waits for the server: the deadline while the server talks to us, less when it never
-/// did, not at all when an attempt to connect has failed already.
-fn patience(health: &Mutex<Health>, began: Instant, deadline: Instant) -> Instant {
-    let health = health.lock().unwrap_or_else(PoisonError::into_inner);
+/// did, not at all once an attempt to connect has failed.
+fn patience(health: &Health, began: Instant, deadline: Instant) -> Instant {
     match (health.connected, &health.failure) {
         (true, _) => deadline,
         (false, None) => deadline.min(began + FIRST_CONNECT),

@@ -10,6 +10,7 @@ mod architecture;
 mod build;
 mod context;
 mod context_dockerignore;
+mod events;
 mod local;
 mod nickel;
 mod registry;

@@ -5,6 +5,7 @@ pub mod docker_registry;
 pub mod http_server;
 mod leftovers;
 mod machine;
+pub mod nats_server;
 mod sandbox;
 
 use lian_build::env_vars::Environment;
