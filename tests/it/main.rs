@@ -13,5 +13,6 @@ mod context_dockerignore;
 mod events;
 mod local;
 mod nickel;
+mod record_sampler;
 mod registry;
 mod support;
