@@ -14,5 +14,6 @@ mod events;
 mod local;
 mod nickel;
 mod record_sampler;
+mod record_store;
 mod registry;
 mod support;
