@@ -85,11 +85,6 @@ impl Tiers {
         self.0.iter().find(|tier| tier.name == name)
     }
 
-    /// The smallest tier that holds `cpu` and `memory_gb`.
-    pub fn smallest_holding(&self, cpu: f64, memory_gb: f64) -> Option<&Tier> {
-        self.0.iter().find(|tier| f64::from(tier.cpu) >= cpu && tier.memory_gb >= memory_gb)
-    }
-
     /// The next tier with more memory than `tier`.
     pub fn next_above(&self, tier: &Tier) -> Option<&Tier> {
         self.0.iter().find(|other| other.memory_gb > tier.memory_gb && other.cpu >= tier.cpu)
@@ -98,5 +93,55 @@ impl Tiers {
     /// The largest tier.
     pub fn largest(&self) -> Option<&Tier> {
         self.0.last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tier(name: &str, cpu: u32, memory_gb: f64) -> Tier {
+        Tier { name: name.to_owned(), cpu, memory_gb, disk_gb: 10 }
+    }
+
+    #[test]
+    fn a_ladder_is_sorted_by_memory_then_cpu() {
+        let tiers = Tiers::new(vec![tier("c", 8, 4.0), tier("b", 2, 4.0), tier("a", 16, 0.25)]).unwrap();
+        assert_eq!(tiers.iter().map(|tier| tier.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(tiers.largest().map(|tier| tier.name.as_str()), Some("c"));
+        assert_eq!(tiers.get("b").map(|tier| tier.cpu), Some(2));
+        assert_eq!(tiers.get("d"), None);
+    }
+
+    #[test]
+    fn ladders_without_sense_are_refused() {
+        for (tiers, wrong) in [
+            (vec![], "names no tier"),
+            (vec![tier("a", 1, 1.0), tier("a", 2, 2.0)], "tier `a` stands twice"),
+            (vec![tier("a", 0, 1.0)], "no usable size: 0 cpu, 1 GB"),
+            (vec![tier("a", 1, 0.0)], "no usable size: 1 cpu, 0 GB"),
+            (vec![tier("a", 1, f64::NAN)], "no usable size"),
+            (vec![tier("a", 1025, 1.0)], "no usable size"),
+        ] {
+            let error = Tiers::new(tiers).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Spec);
+            assert!(error.message().contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_next_tier_has_more_memory_and_no_fewer_cpus() {
+        let tiers =
+            Tiers::new(vec![tier("a", 4, 4.0), tier("b", 8, 4.0), tier("c", 2, 8.0), tier("d", 4, 16.0)]).unwrap();
+        let next = |name: &str| tiers.next_above(tiers.get(name).unwrap()).map(|tier| tier.name.as_str());
+        assert_eq!((next("a"), next("b"), next("c"), next("d")), (Some("d"), None, Some("d"), None));
+    }
+
+    #[test]
+    fn the_machine_keeps_a_share_of_the_memory() {
+        assert_eq!(tier("a", 2, 4.0).build_memory_bytes(), (4 << 30) - (512 << 20));
+        let sixteen = tier("a", 2, 16.0);
+        assert_eq!(sixteen.build_memory_bytes(), sixteen.memory_bytes() - sixteen.memory_bytes() / 100 * 6);
+        assert_eq!(tier("a", 1, 0.25).build_memory_bytes(), 128 << 20, "a tier for tests keeps half");
     }
 }

@@ -239,3 +239,35 @@ async fn a_missing_tiers_file_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::Spec);
     assert!(error.message().starts_with("`/nowhere/tiers.ncl` cannot be read"), "{error}");
 }
+
+#[tokio::test]
+async fn a_context_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join(std::ffi::OsStr::from_bytes(b"a \"b\n\xff%{c}"));
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join(".build-spec.ncl"), "import \"x.json\"").unwrap();
+    fs::write(root.join("x.json"), "{\"cpu\": 1, \"memory_gb\": 2}").unwrap();
+    let spec = load(&root).await.unwrap().spec.unwrap();
+    assert_eq!((spec.cpu, spec.memory_gb), (Some(1.0), Some(2.0)));
+    fs::write(root.join("x.json"), "{\"cpu\": 0, \"memory_gb\": 2}").unwrap();
+    let message = refused(&root).await;
+    assert!(message.starts_with("`.build-spec.ncl` is not valid: cpu is 0: "), "{message}");
+}
+
+#[tokio::test]
+async fn the_message_about_a_source_of_one_long_line_is_short() {
+    let directory = context(&format!("{{ cpu = 0, memory_gb = 1, cache_keys = [\"{}\"] }}", "x".repeat(900_000)));
+    let message = refused(directory.path()).await;
+    assert!(message.contains("cpu is 0") && message.len() < 10_000, "{} bytes", message.len());
+}
+
+#[tokio::test]
+async fn a_crowd_of_imports_is_refused() {
+    let directory = context("import \"0.ncl\"");
+    for number in 0..100 {
+        fs::write(directory.path().join(format!("{number}.ncl")), format!("import \"{}.ncl\"", number + 1)).unwrap();
+    }
+    let message = refused(directory.path()).await;
+    assert!(message.contains("more than 64 files are imported"), "{message}");
+}

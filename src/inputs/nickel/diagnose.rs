@@ -13,6 +13,10 @@ use super::embed;
 
 /// The most lines of a value that is not in any file, as Nickel prints it, that help.
 const MAX_GENERATED_LINES: usize = 3;
+/// The most lines of a diagnostic that are kept.
+const MAX_LINES: usize = 80;
+/// The most characters of each line that are kept: a source may be a single line of a megabyte.
+const MAX_WIDTH: usize = 200;
 
 /// Fields that a closed record does not know.
 pub(super) struct UnknownFields(Vec<(String, Option<RawSpan>)>);
@@ -82,7 +86,23 @@ pub(super) fn text(files: &mut Files, error: NickelError, unknown: Option<Explai
     }
     diagnostics.retain(|diagnostic| !diagnostic.message.is_empty());
     let text = report_as_str(files, Prepared(diagnostics), ColorOpt::Never);
-    text.trim_end().trim_start_matches("error: ").to_owned()
+    bounded(text.trim_end().trim_start_matches("error: "))
+}
+
+/// The first lines of `text`, none of them longer than a reader wants.
+fn bounded(text: &str) -> String {
+    let mut lines: Vec<String> = text.lines().take(MAX_LINES).map(shortened).collect();
+    if text.lines().nth(MAX_LINES).is_some() {
+        lines.push("…".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(MAX_WIDTH) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line.to_owned(),
+    }
 }
 
 /// What a contract of ours says about the value.
@@ -118,5 +138,29 @@ struct Prepared(Vec<Diagnostic<FileId>>);
 impl IntoDiagnostics for Prepared {
     fn into_diagnostics(self, _files: &mut Files) -> Vec<Diagnostic<FileId>> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnostic_stays_readable_whatever_the_source() {
+        assert_eq!(bounded("one\ntwo"), "one\ntwo");
+        let long = bounded(&"ä".repeat(1 << 20));
+        assert_eq!(long, format!("{}…", "ä".repeat(MAX_WIDTH)));
+        assert_eq!(bounded(&"x\n".repeat(1000)).lines().count(), MAX_LINES + 1);
+    }
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        let known = ["cpu", "memory_gb", "disk_gb"].map(str::to_owned);
+        for (name, near) in
+            [("cpus", Some("cpu")), ("memroy_gb", Some("memory_gb")), ("memory", None), ("colour", None)]
+        {
+            assert_eq!(nearest(name, &known), near, "{name}");
+        }
+        assert_eq!(nearest("cpu", &[]), None);
     }
 }

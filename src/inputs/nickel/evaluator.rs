@@ -95,8 +95,7 @@ impl Evaluator {
             .hint(recursion);
         }
         if complaint.contains("overflowed its stack") {
-            return Error::new(ErrorKind::Spec, format!("`{name}` is nested too deeply to be evaluated"))
-                .hint(recursion);
+            return Error::new(ErrorKind::Spec, format!("`{name}` is nested too deeply to be evaluated"));
         }
         match status.signal() {
             // SIGXCPU at the limit, SIGKILL a second later.

@@ -233,6 +233,9 @@ fn read_inside(path: &Path, root: &Path) -> Result<String, String> {
         .custom_flags(flags.bits().cast_signed())
         .open(&real)
         .map_err(|error| format!("cannot be opened: {error}"))?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err("was replaced by something that is no file while it was read".to_owned());
+    }
     let mut text = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut text).map_err(|error| format!("cannot be read: {error}"))?;
     if text.len() as u64 > MAX_FILE {
