@@ -100,7 +100,7 @@ impl Frame {
         if more > 0 && room > 0 {
             lines.push((cut(&format!(" => and {more} more"), size.columns), Style::Plain));
         }
-        lines.truncate(size.rows.max(1));
+        lines.truncate(size.rows);
         lines
     }
 

@@ -20,3 +20,8 @@ pub use handle::{Output, Progress, Wait};
 pub use live::Screen;
 pub use mode::Mode;
 pub use view::{Now, ProgressView};
+
+#[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+mod tests;
