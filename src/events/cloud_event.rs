@@ -61,3 +61,33 @@ impl CloudEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_format_is_cloudevents() {
+        let workspace: Workspace = "my-app".parse().unwrap();
+        let run_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let envelope = Envelope::new("build", run_id, Some(workspace.clone()));
+        let time = Timestamp::from_millisecond(1_700_000_000_120).unwrap();
+        let event = CloudEvent::new(Event::Retrying { attempt: 1 }, &workspace, &envelope, time);
+        let mut written = serde_json::to_value(&event).unwrap();
+        assert_eq!(written["data"].take(), serde_json::to_value(&envelope).unwrap());
+        assert_eq!(
+            written,
+            json!({
+                "specversion": "1.0",
+                "id": "01890a5d-ac96-774b-bcce-b302099a8057.retrying.1",
+                "source": "/lian-build/my-app",
+                "type": "dev.lian-build.build.retrying.v1",
+                "subject": "my-app",
+                "time": "2023-11-14T22:13:20.120Z",
+                "datacontenttype": "application/json",
+                "data": null,
+            })
+        );
+    }
+}

@@ -340,3 +340,106 @@ fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> 
         serializer.serialize_f64(*value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{ErrorKind, Signal};
+    use serde_json::json;
+
+    fn full() -> Envelope {
+        let run_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let mut envelope = Envelope::new("build", run_id, Some("my-app".parse().unwrap()));
+        envelope.sizing = Some(SizingInfo {
+            source: SizingSource::P95,
+            runner_type: "cax21".to_owned(),
+            cpu: 4.0,
+            memory_gb: 0.5,
+            disk_gb: 40.0,
+            time_budget_min: 60.0,
+            reason: "past runs".to_owned(),
+        });
+        envelope.attempts.push(Attempt {
+            number: 1,
+            provider: "local".to_owned(),
+            isolation: Isolation::None,
+            lease_id: "lb-01890a5dac96774bbcceb302099a8057".parse().unwrap(),
+            runner_type: "cax11".to_owned(),
+            outcome: Outcome::Oom,
+            seconds: Seconds { lease: 1.0, sync: 0.25, solve: 3.0, release: 0.0 },
+            bytes_synced: 12,
+            steps: Steps { total: 7, cached: 2 },
+            metrics: Some(Metrics { cpu_p95: 1.5, mem_p95: 2.5, mem_peak: 3.5 }),
+            cost: Some(Cost { amount: "0.01".to_owned(), currency: "EUR".to_owned(), billed_hours: 1 }),
+            oom: Some(Oom {
+                verdict: OomVerdict::Proven,
+                step: None,
+                victim: Some("rustc".to_owned()),
+                evidence: vec!["oom_kill grew by 1".to_owned()],
+            }),
+            released: true,
+        });
+        envelope
+    }
+
+    #[test]
+    fn the_format_is_the_designed_one() {
+        let mut envelope = full();
+        envelope.fail(&Error::new(ErrorKind::OutOfMemory, "memory ran out").hint("take `cax21`"));
+        assert_eq!(
+            serde_json::to_value(&envelope).unwrap(),
+            json!({
+                "schema": "lian-build/result/v1", "command": "build",
+                "run_id": "01890a5d-ac96-774b-bcce-b302099a8057", "workspace": "my-app",
+                "status": "failed", "exit_code": 3, "image": null, "outputs": [],
+                "sizing": { "source": "p95", "runner_type": "cax21", "cpu": 4, "memory_gb": 0.5, "disk_gb": 40,
+                    "time_budget_min": 60, "reason": "past runs" },
+                "attempts": [{ "number": 1, "provider": "local", "isolation": "none",
+                    "lease_id": "lb-01890a5dac96774bbcceb302099a8057", "runner_type": "cax11", "outcome": "oom",
+                    "seconds": { "lease": 1, "sync": 0.25, "solve": 3, "release": 0 }, "bytes_synced": 12,
+                    "steps": { "total": 7, "cached": 2 },
+                    "metrics": { "cpu_p95": 1.5, "mem_p95": 2.5, "mem_peak": 3.5 },
+                    "cost": { "amount": "0.01", "currency": "EUR", "billed_hours": 1 },
+                    "oom": { "verdict": "proven", "step": null, "victim": "rustc",
+                        "evidence": ["oom_kill grew by 1"] },
+                    "released": true }],
+                "cache": { "imported": [], "exported": [] }, "warnings": [],
+                "error": { "kind": "out_of_memory", "message": "memory ran out", "hints": ["take `cax21`"] },
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_added_later_is_passed_over() {
+        let mut value = serde_json::to_value(full()).unwrap();
+        assert_eq!(serde_json::from_value::<Envelope>(value.clone()).unwrap(), full());
+        value["added_later"] = json!({});
+        value["attempts"][0]["added_later"] = json!(1);
+        assert_eq!(serde_json::from_value::<Envelope>(value.clone()).unwrap(), full());
+        value["schema"] = json!("lian-build/result/v2");
+        assert!(serde_json::from_value::<Envelope>(value).is_err());
+    }
+
+    #[test]
+    fn the_status_follows_the_exit_code() {
+        for (kind, status) in [
+            (ErrorKind::Build, Status::Failed),
+            (ErrorKind::Usage, Status::Refused),
+            (ErrorKind::OutOfMemory, Status::Failed),
+            (ErrorKind::NoCapacity, Status::Refused),
+            (ErrorKind::State, Status::Failed),
+            (ErrorKind::TimeBudget, Status::Failed),
+            (ErrorKind::ReleaseUnconfirmed, Status::Failed),
+            (ErrorKind::Credentials, Status::Refused),
+            (ErrorKind::Cancelled(Signal::Sighup), Status::Cancelled),
+            (ErrorKind::Cancelled(Signal::Sigterm), Status::Cancelled),
+        ] {
+            let mut envelope = full();
+            envelope.fail(&Error::new(kind, "x"));
+            assert_eq!((envelope.status, envelope.exit_code), (Some(status), Some(crate::exit::code(kind))));
+        }
+        let mut envelope = full();
+        envelope.succeed(Status::UpToDate);
+        assert_eq!((envelope.status, envelope.exit_code, envelope.error), (Some(Status::UpToDate), Some(0), None));
+    }
+}

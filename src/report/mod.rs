@@ -5,6 +5,7 @@ pub mod envelope;
 pub mod failure;
 pub mod log_file;
 pub mod progress;
+pub mod schema;
 pub(crate) mod style;
 pub mod units;
 
