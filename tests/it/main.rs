@@ -17,3 +17,4 @@ mod record_sampler;
 mod record_store;
 mod registry;
 mod support;
+mod unpack;

@@ -7,6 +7,7 @@ mod leftovers;
 mod machine;
 pub mod nats_server;
 mod sandbox;
+pub mod tarball;
 
 use lian_build::env_vars::Environment;
 
