@@ -345,21 +345,11 @@ proptest! {
     fn links_that_are_taken_never_lead_out(
         links in prop::collection::vec((nasty(), nasty()), 1..12),
     ) {
-        // One link per archive may be refused; those that are taken one by one are unpacked together.
-        let taken = links.iter().filter(|(name, target)| {
-            Sandbox::new().unpack(&Tarball::default().symlink(name, target).end()).is_ok()
-        });
-        let mut seen = Vec::new();
-        let mut archive = Tarball::default();
-        for (name, target) in taken {
-            let tidy: PathBuf = Path::new(name).components().filter(|part| part.as_os_str() != ".").collect();
-            if seen.iter().all(|other: &PathBuf| !other.starts_with(&tidy) && !tidy.starts_with(other)) {
-                seen.push(tidy);
-                archive = archive.symlink(name, target);
-            }
-        }
+        // One result after the other into the same place: what is refused leaves the others as they are.
         let sandbox = Sandbox::new();
-        sandbox.unpack(&archive.end()).unwrap();
+        for (name, target) in &links {
+            let _ = sandbox.unpack(&Tarball::default().symlink(name, target).end());
+        }
         sandbox.assert_sound();
     }
 
