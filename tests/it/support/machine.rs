@@ -1,6 +1,6 @@
 //! [`LocalMachine`]: private directories for the `'local` provider of one test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,7 +29,9 @@ pub(crate) fn tier(memory_gb: f64) -> Tier {
 /// Private directories for the `'local` provider of one test, removed at its end.
 pub(crate) struct LocalMachine {
     /// Short: sockets are below it.
-    dir: TempDir,
+    dir: PathBuf,
+    /// Removes it at the end, unless it is another process's.
+    _own: Option<TempDir>,
     /// May be changed before a provider is made.
     pub(crate) config: LocalConfig,
 }
@@ -37,22 +39,29 @@ pub(crate) struct LocalMachine {
 impl LocalMachine {
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("lb").rand_bytes(6).tempdir_in("/tmp").unwrap();
+        let mut machine = Self::at(dir.path());
+        machine._own = Some(dir);
+        machine
+    }
+
+    /// The directories of another process's test machine.
+    pub(crate) fn at(dir: &Path) -> Self {
         let mut program_dirs = vec![PathBuf::from(variable("LIAN_TEST_BUILDKIT_DIR"))];
         program_dirs.extend(["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
         let config = LocalConfig {
             program_dirs,
-            cache_dir: dir.path().join("cache"),
-            runtime_dir: dir.path().join("run"),
+            cache_dir: dir.join("cache"),
+            runtime_dir: dir.join("run"),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
             cache_cap_bytes: 0,
             queue_timeout: Duration::from_secs(60),
             memory_budget_bytes: None,
         };
-        Self { dir, config }
+        Self { dir: dir.to_owned(), _own: None, config }
     }
 
-    pub(crate) fn path(&self) -> &std::path::Path {
-        self.dir.path()
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn provider(&self) -> LocalProvider {

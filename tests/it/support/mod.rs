@@ -6,6 +6,7 @@ pub mod http_server;
 mod leftovers;
 mod machine;
 pub mod nats_server;
+mod runner;
 mod sandbox;
 pub mod tarball;
 
@@ -13,6 +14,7 @@ use lian_build::env_vars::Environment;
 
 pub(crate) use leftovers::Leftovers;
 pub(crate) use machine::{LocalMachine, tier, variable};
+pub(crate) use runner::Runner;
 pub(crate) use sandbox::{Finished, Running, Sandbox};
 
 /// The environment the tests were started with: where the real parts are (`ci/setup` prints it).

@@ -1,0 +1,180 @@
+//! Whatever ends a build, nothing of its local runner stays: SIGKILL, cancellation, a killed daemon or `sshd`.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use lian_build::error::ErrorKind;
+use lian_build::ids::LeaseId;
+use lian_build::process::Cmd;
+use lian_build::provider::{ComputeProvider as _, Released};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{LocalMachine, Runner, environment};
+
+/// Tells [`holder`] where to lease; set by the test that kills it.
+const HOLDER_DIR: &str = "LIAN_TEST_HOLDER_DIR";
+
+#[tokio::test]
+#[ignore = "the process that a_killed_holder_takes_everything_with_it starts and kills"]
+async fn holder() {
+    let dir = environment().path(HOLDER_DIR).unwrap();
+    let machine = LocalMachine::at(&dir);
+    let runner = Runner::start(&machine, 1.0).await;
+    runner.add_base();
+    println!("\nleased {}", runner.request.lease_id);
+    // A step that would run for long, so that there is a container, too.
+    let (code, said) = runner.build("FROM scratch\nADD base.tar /\nRUN echo step-runs; sleep 600\n", &[]).await;
+    panic!("the build ended with {code}: {said}");
+}
+
+#[tokio::test]
+async fn a_killed_holder_takes_everything_with_it() {
+    let machine = LocalMachine::new();
+    let mut holder = Cmd::new(std::env::current_exe().unwrap(), ErrorKind::Provider)
+        .args(["--ignored", "--exact", "local_leaks::holder", "--nocapture"])
+        .env(HOLDER_DIR, machine.path())
+        .spawn(Stdio::null(), Stdio::piped(), Stdio::inherit())
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let lease: LeaseId = loop {
+        let line = lines.next_line().await.unwrap().expect("the holder ended");
+        if let Some(lease) = line.strip_prefix("leased ") {
+            break lease.parse().unwrap();
+        }
+    };
+    let leftovers = machine.leftovers(&lease);
+    // The step's own process is there: it is in the lease's cgroup.
+    wait_until("the step runs", || leftovers.find().iter().any(|line| line.contains("sleep 600"))).await;
+
+    let id = rustix::process::Pid::from_raw(holder.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+    holder.wait().await.unwrap();
+    // No sweep yet: the kernel alone ends the processes.
+    wait_until("all processes end", || !leftovers.find().iter().any(|line| line.starts_with("process"))).await;
+
+    let provider = machine.provider();
+    let listed = provider.list().await.unwrap();
+    assert!(listed.iter().any(|listed| listed.lease_id == lease && !listed.held), "{listed:?}");
+    assert_eq!(provider.sweep_abandoned().await.unwrap(), [lease]);
+    leftovers.assert_none();
+    assert_eq!(provider.sweep_abandoned().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_living_leases_alone() {
+    let machine = LocalMachine::new();
+    let runner = Runner::lease(&machine, 1.0).await;
+    assert_eq!(machine.provider().sweep_abandoned().await.unwrap(), []);
+    let other = machine.provider().release(&runner.request.lease_id).await.unwrap_err();
+    assert!(other.to_string().contains("held by another process"), "{other}");
+    assert_eq!(runner.shell("echo alive").await, "alive");
+    runner.release(&machine).await;
+}
+
+#[tokio::test]
+async fn cancelling_at_any_moment_leaves_nothing() {
+    for milliseconds in [0, 5, 15, 40, 80, 150, 300] {
+        let machine = LocalMachine::new();
+        let (provider, request) = (machine.provider(), machine.request(1.0));
+        let cancel = CancellationToken::new();
+        let acquire = provider.acquire(&request, &|_| (), &cancel);
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            cancel.cancel();
+        };
+        let (acquired, ()) = tokio::join!(acquire, later);
+        // Too late to be cancelled is fine: then there is a lease, and it is released.
+        let expected = if acquired.is_ok() { Released::Destroyed } else { Released::AlreadyGone };
+        assert_eq!(provider.release(&request.lease_id).await.unwrap(), expected);
+        machine.leftovers(&request.lease_id).assert_none();
+    }
+}
+
+#[tokio::test]
+async fn an_acquisition_that_is_dropped_is_released() {
+    for milliseconds in [5, 20, 60, 120] {
+        let machine = LocalMachine::new();
+        let (provider, request) = (machine.provider(), machine.request(1.0));
+        let token = CancellationToken::new();
+        let acquire = provider.acquire(&request, &|_| (), &token);
+        let dropped = tokio::time::timeout(Duration::from_millis(milliseconds), acquire).await;
+        drop(dropped);
+        provider.release(&request.lease_id).await.unwrap();
+        machine.leftovers(&request.lease_id).assert_none();
+    }
+}
+
+#[tokio::test]
+async fn a_runner_whose_sshd_was_killed_is_released() {
+    let machine = LocalMachine::new();
+    let runner = Runner::start(&machine, 1.0).await;
+    let pid_file = machine.config.runtime_dir.join(runner.request.lease_id.as_str()).join("sshd/sshd.pid");
+    runner.shell(&format!("kill -9 $(cat {})", pid_file.display())).await;
+    runner.provider.release(&runner.request.lease_id).await.unwrap();
+    machine.leftovers(&runner.request.lease_id).assert_none();
+}
+
+#[tokio::test]
+async fn a_session_that_was_not_closed_ends_with_the_lease() {
+    let machine = LocalMachine::new();
+    let runner = Runner::start(&machine, 1.0).await;
+    let child = runner.session.spawn(&["sleep", "600"]).unwrap();
+    runner.provider.release(&runner.request.lease_id).await.unwrap();
+    machine.leftovers(&runner.request.lease_id).assert_none();
+    drop(child);
+}
+
+#[tokio::test]
+async fn a_link_in_the_leases_directories_is_not_followed() {
+    let machine = LocalMachine::new();
+    let outside = machine.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("file"), "stays").unwrap();
+    let runner = Runner::lease(&machine, 1.0).await;
+    runner.shell(&format!("ln -s {} {}/link", outside.display(), runner.endpoint.paths.context)).await;
+    runner.release(&machine).await;
+    assert_eq!(std::fs::read_to_string(outside.join("file")).unwrap(), "stays");
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_is_named_and_removed_later() {
+    let machine = LocalMachine::new();
+    let runner = Runner::lease(&machine, 1.0).await;
+    let context = runner.endpoint.paths.context.clone();
+    let mounted = Mount::tmpfs(Path::new(&context));
+    runner.session.close().await.unwrap();
+    let error = runner.provider.release(&runner.request.lease_id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReleaseUnconfirmed);
+    assert!(error.to_string().contains(&format!("mount `{context}`")), "{error}");
+    drop(mounted);
+    runner.provider.release(&runner.request.lease_id).await.unwrap();
+    machine.leftovers(&runner.request.lease_id).assert_none();
+}
+
+/// A tmpfs that is unmounted when the test ends.
+struct Mount(std::path::PathBuf);
+
+impl Mount {
+    fn tmpfs(dir: &Path) -> Self {
+        rustix::mount::mount("none", dir, "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+        Self(dir.to_owned())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+async fn wait_until(what: &str, happened: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if happened() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("waited in vain until {what}");
+}
