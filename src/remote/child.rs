@@ -10,14 +10,21 @@ use crate::process::exit_code;
 #[derive(Debug)]
 pub struct RemoteChild {
     child: Child,
+    /// Of a tied command: open until this is dropped. `wait` would close what is still in the child.
+    tie: Option<ChildStdin>,
 }
 
 impl RemoteChild {
     pub(super) fn new(child: Child) -> Self {
-        Self { child }
+        Self { child, tie: None }
     }
 
-    /// The remote's standard input; `None` once taken.
+    pub(super) fn tied(mut child: Child) -> Self {
+        let tie = child.stdin.take();
+        Self { child, tie }
+    }
+
+    /// The remote's standard input; `None` once taken, and for a tied command.
     pub fn stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
@@ -39,6 +46,11 @@ impl RemoteChild {
     pub async fn wait(&mut self) -> Result<i32> {
         let status = self.child.wait().await.context(ErrorKind::Runner, || "cannot wait for `ssh`".to_owned())?;
         connection_code(exit_code(status))
+    }
+
+    /// Lets a tied command end by SIGTERM; [`RemoteChild::wait`] then says how it did.
+    pub fn untie(&mut self) {
+        self.tie = None;
     }
 
     /// Ends the local `ssh` at once.

@@ -142,13 +142,14 @@ impl Session {
     }
 
     /// As [`Session::spawn`], for a command that reads nothing and must not outlive us: on the runner it gets SIGTERM
-    /// when the standard input of the returned child is closed, be it by us, by our end or by a lost connection.
+    /// when the returned child is dropped or untied, when we end, and when the connection is lost.
     ///
     /// # Errors
     /// As [`Session::spawn`].
     pub fn spawn_tied<S: AsRef<str>>(&self, argv: &[S]) -> Result<RemoteChild> {
         let tied: Vec<&str> = ["sh", "-c", TIED, "tied"].into_iter().chain(argv.iter().map(AsRef::as_ref)).collect();
-        self.spawn(&tied)
+        let child = self.command(&tied).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
+        Ok(RemoteChild::tied(child))
     }
 
     /// What `rsync -e` needs.
