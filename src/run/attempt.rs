@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::on_runner::{OnRunner, Solved};
-use super::{Prepared, Services, Signals};
+use super::{Prepared, Services, Signals, failpoint};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{LeaseId, RunId};
 use crate::lease::{Endpoint, Isolation, LeaseRequest};
@@ -147,6 +147,7 @@ async fn lease_and_work(
     }
     facts.endpoint = Some(endpoint.clone());
     (job.on_lease)();
+    failpoint::panic_at("panic-on-lease", &job.services.environment);
     let session_dir = match tempfile::Builder::new().prefix("lb-").tempdir() {
         Ok(directory) => directory,
         Err(error) => {

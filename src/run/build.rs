@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 
 use super::attempt::{Attempted, End, Job, attempt};
 use super::retry::{NoOomRetry, RetryBudget};
-use super::{Prepared, Services, Signals, prepare};
+use super::{Prepared, Services, Signals, prepare, results};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::events::{Event, EventPublisher, EventsConfig};
 use crate::ids::RunId;
@@ -95,6 +95,9 @@ impl Run<'_> {
         self.envelope.sizing = Some(SizingInfo::from(&prepared.plan.sizing));
         self.warn_all(prepared.warnings.iter().cloned());
         self.announce(&prepared);
+        if self.request.load {
+            results::check_docker().await?;
+        }
         let secrets = crate::inputs::secret::load_all(&self.request.secrets, &self.services.environment)?;
         let logins = Arc::new(DockerConfig::load(&self.services.environment)?);
         let options = ClientOptions { insecure: self.request.insecure_registries.clone(), ..ClientOptions::default() };

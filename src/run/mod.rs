@@ -6,6 +6,7 @@
 mod attempt;
 pub mod build;
 mod evidence;
+mod failpoint;
 mod on_runner;
 pub mod prepare;
 mod results;

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
 use super::attempt::{Facts, Job};
-use super::{evidence, results};
+use super::{evidence, failpoint, results};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Endpoint;
 use crate::record::{Sampler, SamplerScope};
@@ -79,6 +79,7 @@ impl OnRunner<'_> {
             Err(_) => return Ok(Solved::TimedOut),
         };
         self.job.progress.stage("build");
+        failpoint::panic_at("panic-in-build", &self.job.services.environment);
         facts.solve_started = Some(self.job.services.clock.monotonic());
         self.solve(session, &before, facts).await
     }

@@ -2,6 +2,7 @@
 //! the strict unpacker.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::process::ChildStdout;
@@ -126,14 +127,28 @@ where
     }
 }
 
-/// Hands the archive to the local Docker and removes it.
+/// Asks the local Docker whether it is there, before anything is leased for an image that nobody could load.
+pub(super) async fn check_docker() -> Result<()> {
+    let limit = Duration::from_secs(10);
+    let asked = Cmd::new("docker", ErrorKind::State).args(["version", "--format", "{{.Server.Version}}"]);
+    let output = asked.output_within(limit).await;
+    let why = match output {
+        Ok(output) if output.success() => return Ok(()),
+        Ok(output) => output.stderr_text(),
+        Err(error) => error.message(),
+    };
+    Err(Error::new(ErrorKind::State, format!("`--load` needs a running Docker: {why}"))
+        .hint("without it, `--output type=docker,dest=FILE` gives you the image as a file"))
+}
+
+/// Hands the archive to the local Docker and removes it. When Docker refuses, the archive stays: it was paid for.
 async fn docker_load(archive: &Path) -> Result<String> {
     let output = Cmd::new("docker", ErrorKind::State).args(["load", "--input"]).arg(archive).output().await?;
-    let _ = std::fs::remove_file(archive);
-    if output.success() {
-        Ok(crate::sanitise::line(&output.stdout_text()))
-    } else {
-        Err(Error::new(ErrorKind::State, format!("`docker load` failed: {}", output.stderr_text()))
-            .hint("is the Docker daemon running? without it, `--output type=docker,dest=FILE` gives you the file"))
+    if !output.success() {
+        return Err(Error::new(ErrorKind::State, format!("`docker load` failed: {}", output.stderr_text()))
+            .hint(format!("the image is kept in `{}`", archive.display())));
     }
+    // Only a copy is left behind when it cannot be removed; the next build replaces it.
+    let _ = std::fs::remove_file(archive);
+    Ok(crate::sanitise::line(&output.stdout_text()))
 }

@@ -129,3 +129,101 @@ pub fn argv(solve: &Solve, paths: &RunnerPaths) -> Result<Vec<String>> {
     }
     Ok(argv)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inputs::build_arg::BuildContext;
+    use crate::inputs::output::{OutputKind, OutputSpec};
+    use crate::plan::{Export, Purpose};
+    use crate::registry::Reference;
+    use proptest::prelude::*;
+
+    fn paths() -> RunnerPaths {
+        let path = |name: &str| format!("/r/{name}");
+        RunnerPaths {
+            context: path("context"),
+            extra_contexts: path("extra"),
+            run: path("run"),
+            buildkit_root: path("root"),
+            output: path("output"),
+            secrets: path("secrets"),
+            bin: path("bin"),
+        }
+    }
+
+    #[test]
+    fn the_whole_command_line() {
+        let solve = Solve {
+            dockerfile_name: "Dockerfile".to_owned(),
+            target: Some("app".to_owned()),
+            build_args: vec![KeyValue { key: "V".to_owned(), value: "a,b\"c=d".to_owned() }],
+            no_cache: NoCache::Stages(vec!["one".to_owned(), "two".to_owned()]),
+            contexts: vec![
+                BuildContext { name: "a/b".to_owned(), source: ContextSource::Directory("/x".into()) },
+                BuildContext {
+                    name: "img".to_owned(),
+                    source: ContextSource::Image(Reference::parse("alpine").unwrap()),
+                },
+            ],
+            secret_ids: vec!["token".to_owned()],
+            exports: vec![
+                Export::push(&[Reference::parse_push_target("r.example/app:1").unwrap()]),
+                Export {
+                    spec: OutputSpec { kind: OutputKind::Tar, dest: Some("/o,ut.tar".into()), attrs: Vec::new() },
+                    purpose: Purpose::Asked,
+                },
+            ],
+            ..Solve::default()
+        };
+        assert_eq!(
+            argv(&solve, &paths()).unwrap(),
+            [
+                "/r/bin/buildctl",
+                "--addr",
+                "unix:///r/run/buildkitd.sock",
+                "build",
+                "--progress=rawjson",
+                "--frontend=dockerfile.v0",
+                "--local=context=/r/context",
+                "--local=dockerfile=/r/run/dockerfile",
+                "--metadata-file=/r/run/metadata.json",
+                "--opt=filename=Dockerfile",
+                "--opt=target=app",
+                "--opt=build-arg:V=a,b\"c=d",
+                "--opt=no-cache=one,two",
+                "--opt=context:a/b=local:extra0",
+                "--opt=context:img=docker-image://docker.io/library/alpine",
+                "--local=extra0=/r/extra/a%2Fb",
+                "--secret=id=token,src=/r/secrets/secret-token",
+                "--output=type=image,name=r.example/app:1,push=true",
+                "--output=type=tar,dest=/r/output/1",
+            ]
+        );
+    }
+
+    proptest! {
+        /// Whatever a value holds, it stays one argument that says nothing but itself.
+        #[test]
+        fn no_value_becomes_an_argument_of_its_own(key in "[A-Za-z_]{1,8}", value in any::<String>()) {
+            let plain = Solve { dockerfile_name: "D".to_owned(), ..Solve::default() };
+            let args = vec![KeyValue { key: key.clone(), value: value.clone() }];
+            let with = Solve { build_args: args, target: Some(value.clone()), ..plain.clone() };
+            let base = argv(&plain, &paths()).unwrap();
+            let full = argv(&with, &paths()).unwrap();
+            prop_assert_eq!(full.len(), base.len() + 2);
+            let (argument, target) = (format!("--opt=build-arg:{key}={value}"), format!("--opt=target={value}"));
+            prop_assert!(full.contains(&argument) && full.contains(&target));
+        }
+
+        /// A list is read back by buildctl's own rules as exactly its values, or it is refused.
+        #[test]
+        fn lists_are_read_back_as_they_were(stages in proptest::collection::vec(any::<String>(), 1..4)) {
+            let solve = Solve { no_cache: NoCache::Stages(stages.clone()), ..Solve::default() };
+            if let Ok(full) = argv(&solve, &paths()) {
+                let list = full.iter().find_map(|argument| argument.strip_prefix("--opt=no-cache=")).unwrap();
+                prop_assert_eq!(csv::decode(list).unwrap(), stages);
+            }
+        }
+    }
+}
