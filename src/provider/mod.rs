@@ -33,7 +33,8 @@ pub struct Listed {
     pub held: bool,
 }
 
-/// Says what a wait is for, since when is the listener's business: "starting sshd", "waiting for 3 GB of the budget".
+/// Says what a wait is for; since when is the listener's business. Read after `waiting for`: `sshd to start`,
+/// `3 GB of the machine's memory budget`.
 pub type Waiting<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Leases runners from one compute backend.

@@ -36,7 +36,7 @@ pub trait BuildObserver {
     fn log_line(&mut self, _step: &Step, _seconds: f64, _line: &str) {}
     /// Something inside of a step moved on.
     fn transfer(&mut self, _step: &Step, _transfer: &Transfer) {}
-    /// The frontend warns; safe to show, one line. The step is the one it belongs to.
+    /// The frontend warns; safe to show, one line. The step is the one it belongs to. Repeated warnings are told once.
     fn warning(&mut self, _step: Option<&Step>, _warning: &str) {}
     /// A step ended; its [`Step::status`] says how.
     fn step_ended(&mut self, _step: &Step) {}
@@ -296,11 +296,12 @@ impl BuildState {
 
     fn warn(&mut self, warning: &VertexWarning, observer: &mut dyn BuildObserver) {
         let text = sanitise::short(&String::from_utf8_lossy(&warning.short), MAX_WARNING);
+        if self.warnings.len() >= MAX_WARNINGS || self.warnings.contains(&text) {
+            return;
+        }
         let step = self.by_digest.get(&warning.vertex).and_then(|at| self.steps.get(*at));
         observer.warning(step, &text);
-        if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&text) {
-            self.warnings.push(text);
-        }
+        self.warnings.push(text);
     }
 
     /// Many steps that each hold their last lines are held to one bound; the largest gives first.

@@ -16,7 +16,7 @@ pub enum Level {
 pub enum Event {
     /// A stage of the flow begins: `lease`, `sync`, `build`, `release`. Ends a wait.
     Stage(String),
-    /// Nothing moves until this is over: `waiting for 3 GB of the memory budget, held by 2 other builds`. The time counts
+    /// Nothing moves; the text says why: `waiting for 3 GB of the memory budget, held by 2 other builds`. The time counts
     /// from the first event with the same text; another text starts it again.
     Waiting(String),
     /// The wait is over.

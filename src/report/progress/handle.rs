@@ -16,6 +16,7 @@ use super::plain::PlainView;
 use super::quiet::QuietView;
 use super::rawjson::RawJsonView;
 use super::view::{Now, ProgressView};
+use super::writer::Writer;
 use crate::clock::SharedClock;
 use crate::error::{Context as _, ErrorKind, Result};
 use crate::report::log_file::LogFile;
@@ -35,17 +36,6 @@ pub struct Output {
     pub screen: Screen,
     /// Whether colours are used.
     pub color: bool,
-}
-
-impl Output {
-    /// This process's stderr.
-    pub fn stderr(color: bool) -> Self {
-        let screen = || {
-            let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
-            (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
-        };
-        Self { stream: Box::new(std::io::stderr()), screen: Box::new(screen), color }
-    }
 }
 
 /// The handle through which a run says what it does. Cheap to clone; no method but [`Progress::build_output`],
@@ -89,19 +79,17 @@ impl Progress {
     /// [`ErrorKind::State`] when no thread can be started.
     pub fn start(mode: Mode, output: Output, log: Option<LogFile>, clock: SharedClock) -> Result<Self> {
         let Output { stream, screen, color } = output;
+        let writer = Writer::start(stream)?;
+        let target = Box::new(writer.clone());
         let view: Box<dyn ProgressView> = match mode {
-            Mode::Tty => Box::new(LiveView::new(stream, screen, color, now(&clock))),
-            Mode::Auto | Mode::Plain => Box::new(PlainView::new(stream, now(&clock))),
-            Mode::RawJson => Box::new(RawJsonView::new(stream)),
-            Mode::Quiet => Box::new(QuietView::new(stream)),
+            Mode::Tty => Box::new(LiveView::new(target, screen, color, now(&clock))),
+            Mode::Auto | Mode::Plain => Box::new(PlainView::new(target, now(&clock))),
+            Mode::RawJson => Box::new(RawJsonView::new(target)),
+            Mode::Quiet => Box::new(QuietView::new(target)),
         };
-        Self::start_view(view, log, clock)
-    }
-
-    fn start_view(view: Box<dyn ProgressView>, log: Option<LogFile>, clock: SharedClock) -> Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let path = log.as_ref().map(|log| Arc::new(log.path().to_owned()));
-        let driver = Driver { view, log, clock, parser: RawJson::default(), state: BuildState::default() };
+        let driver = Driver { view, writer, log, clock, parser: RawJson::default(), state: BuildState::default() };
         std::thread::Builder::new()
             .name("progress".to_owned())
             .spawn(move || driver.run(&receiver))
@@ -119,16 +107,17 @@ impl Progress {
         self.event(Event::Stage(name.to_owned()));
     }
 
-    /// Nothing moves until `what` is over (`starting sshd`, `waiting for 3 GB of the memory budget`); the time is counted
-    /// and shown. Over with the next stage.
+    /// Nothing moves until `what` is there (`a runner on this machine to start`, `3 GB of the memory budget`); it is shown
+    /// after the words `waiting for`, with the time. Over with the next stage.
     pub fn waiting(&self, what: &str) {
-        self.event(Event::Waiting(what.to_owned()));
+        self.event(Event::Waiting(format!("waiting for {what}")));
     }
 
     /// As [`Progress::waiting`], over when what is returned is dropped.
     pub fn wait(&self, what: &str) -> Wait {
-        self.waiting(what);
-        Wait(self.clone())
+        let wait = Wait(self.clone());
+        wait.update(what);
+        wait
     }
 
     /// Bytes and files of the context that are sent so far.
@@ -152,8 +141,8 @@ impl Progress {
         let _ = self.sender.send(Command::Event(event));
     }
 
-    /// What `buildctl --progress rawjson` wrote on stderr, in chunks of any size. Waits while the last ones are not dealt
-    /// with yet, so a build that prints faster than the terminal takes is held back. Safe to cancel.
+    /// What `buildctl --progress rawjson` wrote on stderr, in chunks of any size. Waits while the last ones are not shown
+    /// yet, so a build that prints faster than the terminal takes is held back. Safe to cancel.
     pub async fn build_output(&self, chunk: Vec<u8>) {
         if chunk.is_empty() {
             return;
@@ -164,7 +153,8 @@ impl Progress {
         }
     }
 
-    /// The build's output has ended: what was understood of it. A next attempt starts afresh.
+    /// The build's output has ended: what was understood of it. A next attempt starts afresh. Does not wait for the
+    /// terminal.
     pub async fn end_build(&self) -> BuildState {
         let (sender, receiver) = oneshot::channel();
         let _ = self.sender.send(Command::EndBuild(sender));
@@ -183,6 +173,7 @@ impl Progress {
 /// Runs on the thread of its own.
 struct Driver {
     view: Box<dyn ProgressView>,
+    writer: Writer,
     log: Option<LogFile>,
     clock: SharedClock,
     parser: RawJson,
@@ -199,7 +190,8 @@ impl Driver {
                 Ok(Command::Event(event)) => self.event(&event),
                 Ok(Command::Output(chunk, permit)) => {
                     self.output(&chunk);
-                    drop(permit);
+                    self.view.flush();
+                    self.writer.release(permit);
                 }
                 Ok(Command::EndBuild(answer)) => {
                     let state = self.end_build();
@@ -208,7 +200,7 @@ impl Driver {
                 }
                 Ok(Command::Finish(summary, answer)) => {
                     self.finish(&summary);
-                    let _ = answer.send(());
+                    self.writer.answer(answer);
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}

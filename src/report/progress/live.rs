@@ -4,13 +4,13 @@
 //! killed process leaves a usable terminal.
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::columns;
 use super::event::{Event, Level, Summary};
 use super::frame::{self, Frame};
 use super::view::{Now, ProgressView, Sink, closing_line};
+use super::writer::Target;
 use crate::report::style::{Style, paint};
 use crate::sanitise;
 use crate::solve::{BuildObserver, BuildState, Step, StepCounts};
@@ -38,9 +38,9 @@ pub(super) struct LiveView {
 }
 
 impl LiveView {
-    pub(super) fn new(out: Box<dyn Write + Send>, screen: Screen, color: bool, now: Now) -> Self {
+    pub(super) fn new(target: Box<dyn Target>, screen: Screen, color: bool, now: Now) -> Self {
         Self {
-            out: Sink::new(out),
+            out: Sink::new(target),
             screen,
             color,
             begun: now.monotonic,
@@ -51,6 +51,10 @@ impl LiveView {
         }
     }
 
+    fn size(&self) -> (u16, u16) {
+        (self.screen)().filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or(USUAL_SIZE)
+    }
+
     fn keep(&mut self, text: &str, style: Style) {
         let text = sanitise::lines(text);
         self.above.extend(text.trim_end().lines().map(|line| paint(line, style, self.color)));
@@ -58,7 +62,7 @@ impl LiveView {
 
     /// Replaces the block. Lines that stay go above it.
     fn draw(&mut self, block: &[(String, Style)]) {
-        let (screen_columns, _) = (self.screen)().unwrap_or(USUAL_SIZE);
+        let (screen_columns, _) = self.size();
         let mut text = String::new();
         let up = rows(&self.drawn, usize::from(screen_columns));
         if up > 0 {
@@ -115,7 +119,11 @@ impl ProgressView for LiveView {
         if counts.total > 0 {
             self.counts = counts;
         }
-        let (screen_columns, screen_rows) = (self.screen)().unwrap_or(USUAL_SIZE);
+        if self.out.is_busy() {
+            // The terminal stands still; drawings that nobody sees must not pile up.
+            return;
+        }
+        let (screen_columns, screen_rows) = self.size();
         let size = frame::Size {
             // The last column stays free: some terminals break the line when it is filled.
             columns: usize::from(screen_columns).saturating_sub(1),

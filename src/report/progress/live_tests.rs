@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthChar as _;
 use super::event::{Event, Level, Summary};
 use super::live::LiveView;
 use super::view::{Now, ProgressView as _};
+use super::writer::Target;
 use crate::clock::{Clock as _, SystemClock};
 use crate::solve::BuildState;
 use crate::solve::rawjson::{Item, RawJson};
@@ -30,11 +31,12 @@ struct Terminal {
     top: usize,
     at: (usize, usize),
     wrapped: bool,
+    stands_still: bool,
 }
 
 impl Terminal {
     fn new(columns: usize, rows: usize) -> Self {
-        Self { columns, rows, lines: vec![Vec::new()], top: 0, at: (0, 0), wrapped: false }
+        Self { columns, rows, lines: vec![Vec::new()], top: 0, at: (0, 0), wrapped: false, stands_still: false }
     }
 
     fn take(&mut self, text: &str) {
@@ -119,14 +121,13 @@ struct Stage {
 
 struct Line(Arc<Mutex<Terminal>>);
 
-impl std::io::Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().take(std::str::from_utf8(bytes).expect("whole characters are written"));
-        Ok(bytes.len())
+impl Target for Line {
+    fn send(&mut self, bytes: Vec<u8>) {
+        self.0.lock().unwrap().take(std::str::from_utf8(&bytes).expect("whole characters are written"));
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+    fn is_busy(&self) -> bool {
+        self.0.lock().unwrap().stands_still
     }
 }
 
@@ -190,9 +191,9 @@ fn a_wait_says_what_for_and_how_long() {
     stage.event(Event::Waiting("waiting for 3 GB of the memory budget".to_owned()));
     stage.pass(SECOND);
     assert_eq!(stage.text(), "[+] lease 13.0s\n => waiting for 3 GB of the memory budget             13.0s");
-    stage.event(Event::Waiting("starting sshd".to_owned()));
+    stage.event(Event::Waiting("waiting for sshd to start".to_owned()));
     stage.pass(SECOND);
-    assert_eq!(stage.text(), "[+] lease 14.0s\n => starting sshd                                      1.0s");
+    assert_eq!(stage.text(), "[+] lease 14.0s\n => waiting for sshd to start                          1.0s");
     stage.event(Event::Ready);
     stage.pass(SECOND);
     assert_eq!(stage.text(), "[+] lease 15.0s");
@@ -286,6 +287,20 @@ fn a_terminal_that_becomes_narrower_keeps_no_rest() {
     stage.columns.store(40, Ordering::SeqCst);
     stage.pass(SECOND);
     assert_eq!(stage.text(), "[+] build 2.0s\n => waiting for a long text that … 2.0s");
+}
+
+#[test]
+fn a_terminal_that_stands_still_is_not_drawn_on() {
+    let mut stage = Stage::new(80, 24);
+    stage.event(Event::Stage("build".to_owned()));
+    stage.pass(SECOND);
+    stage.terminal.lock().unwrap().stands_still = true;
+    stage.event(Event::Message { level: Level::Info, text: "kept".to_owned() });
+    stage.pass(SECOND);
+    assert_eq!(stage.text(), "[+] build 1.0s");
+    stage.terminal.lock().unwrap().stands_still = false;
+    stage.pass(SECOND);
+    assert_eq!(stage.text(), "kept\n[+] build 3.0s");
 }
 
 proptest! {

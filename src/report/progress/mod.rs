@@ -1,7 +1,8 @@
 //! How a run is seen while it goes on: a live view on a terminal, plain lines, BuildKit's own messages, or nothing.
 //!
-//! [`Progress`] is the handle a run holds. Drawing, the log file and the folding of BuildKit's messages happen on a
-//! thread of their own, so that a terminal that stands still (Ctrl-S, a full pipe) never holds up a release.
+//! [`Progress`] is the handle a run holds. BuildKit's messages are folded, drawn and logged on a thread of their own, and
+//! written on another: a terminal that stands still (Ctrl-S, a full pipe) holds back the build's output, never a release
+//! or what is known of the build.
 
 mod columns;
 mod event;
@@ -14,6 +15,7 @@ mod plain;
 mod quiet;
 mod rawjson;
 mod view;
+mod writer;
 
 pub use event::{Event, Level, Summary};
 pub use handle::{Output, Progress, Wait};

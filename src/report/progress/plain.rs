@@ -1,13 +1,13 @@
 //! [`PlainView`]: one line a fact, as BuildKit's plain progress prints them.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::event::{Event, Level, Summary};
 use super::view::{Now, ProgressView, Sink, closing_line};
+use super::writer::Target;
 use crate::report::units;
 use crate::sanitise;
 use crate::solve::{BuildObserver, BuildState, Step, StepCounts, StepStatus, Transfer};
@@ -37,9 +37,9 @@ pub(super) struct PlainView {
 }
 
 impl PlainView {
-    pub(super) fn new(out: Box<dyn Write + Send>, now: Now) -> Self {
+    pub(super) fn new(target: Box<dyn Target>, now: Now) -> Self {
         Self {
-            out: Sink::new(out),
+            out: Sink::new(target),
             waiting: None,
             sent: None,
             unsaid: None,

@@ -1,9 +1,8 @@
 //! [`QuietView`]: nothing but errors.
 
-use std::io::Write;
-
 use super::event::{Event, Level, Summary};
 use super::view::{Now, ProgressView, Sink};
+use super::writer::Target;
 use crate::sanitise;
 use crate::solve::BuildObserver;
 
@@ -11,8 +10,8 @@ use crate::solve::BuildObserver;
 pub(super) struct QuietView(Sink);
 
 impl QuietView {
-    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Self(Sink::new(out))
+    pub(super) fn new(target: Box<dyn Target>) -> Self {
+        Self(Sink::new(target))
     }
 }
 

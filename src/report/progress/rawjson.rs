@@ -3,10 +3,10 @@
 //! As with `buildctl`, text that is no message stands between them: readers skip lines that do not begin with `{`.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use super::event::{Event, Level, Summary};
 use super::view::{Now, ProgressView, Sink};
+use super::writer::Target;
 use crate::sanitise;
 use crate::solve::BuildObserver;
 
@@ -14,8 +14,8 @@ use crate::solve::BuildObserver;
 pub(super) struct RawJsonView(Sink);
 
 impl RawJsonView {
-    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Self(Sink::new(out))
+    pub(super) fn new(target: Box<dyn Target>) -> Self {
+        Self(Sink::new(target))
     }
 }
 
@@ -48,7 +48,11 @@ impl ProgressView for RawJsonView {
         self.0.flush();
     }
 
-    fn finish(&mut self, _summary: &Summary, _now: Now) {}
+    fn finish(&mut self, summary: &Summary, _now: Now) {
+        if let Some(failure) = &summary.failure {
+            self.0.put(failure.as_bytes());
+        }
+    }
 }
 
 /// The same JSON in printable ASCII: outside of strings there is nothing else, and inside of them `\u` says the same.

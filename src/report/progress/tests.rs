@@ -104,6 +104,17 @@ async fn rawjson_hands_the_messages_on() {
 }
 
 #[tokio::test]
+async fn a_wait_is_said_in_words() {
+    let kept = Kept::default();
+    let progress = start(Mode::Plain, kept.clone(), None);
+    progress.waiting("sshd to start");
+    let wait = progress.wait("the registry");
+    drop(wait);
+    progress.finish(summary()).await;
+    assert!(kept.text().starts_with("waiting for sshd to start\nwaiting for the registry\nover ("), "{}", kept.text());
+}
+
+#[tokio::test]
 async fn quiet_says_nothing_but_errors() {
     let kept = Kept::default();
     let progress = start(Mode::Quiet, kept.clone(), None);
@@ -163,13 +174,15 @@ async fn a_terminal_that_stands_still_holds_back_the_build_and_nothing_else() {
     progress.stage("build");
     has_entered.recv().unwrap();
 
-    // The thread now stands in a write. A queue's worth is still taken ...
-    let chunk = vec![b'x'; 1 << 20];
+    // The thread that writes now stands in a write. A queue's worth is still taken ...
+    let mut chunk = recorded!("failing").to_vec();
+    chunk.resize(1 << 20, b'x');
     progress.build_output(chunk.clone()).await;
     // ... and not more.
     let mut more = Box::pin(progress.build_output(chunk));
     assert!(futures_util::poll!(more.as_mut()).is_pending());
-    // What a release needs to say does not wait, and a farewell is given up.
+    // What is known of the build, and what a release says, does not wait; a farewell is given up.
+    assert_eq!(progress.end_build().await.counts().total, 7);
     progress.stage("release");
     progress.clone().finish(summary()).await;
     assert!(futures_util::poll!(more.as_mut()).is_pending());

@@ -1,11 +1,11 @@
 //! [`ProgressView`]: one way to show a run.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::event::{Event, Summary};
+use super::writer::Target;
 use crate::report::units;
 use crate::sanitise;
 use crate::solve::{BuildObserver, BuildState, StepCounts};
@@ -19,7 +19,7 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
-/// One way to show a run. Write errors are the view's own business: a closed stderr never ends a run.
+/// One way to show a run. Nothing here waits for the stream or fails with it.
 pub trait ProgressView: BuildObserver + Send {
     /// The run says something of itself.
     fn event(&mut self, event: &Event, now: Now);
@@ -50,18 +50,18 @@ pub(super) fn closing_line(headline: &str, counts: StepCounts, elapsed: Duration
     format!("{} ({})", sanitise::line(headline), details.join(", "))
 }
 
-/// Where a view writes. Once a write has failed nothing more is tried.
+/// What a view says, gathered into whole lines on their way to the stream.
 pub(super) struct Sink {
-    out: Option<Box<dyn Write + Send>>,
+    target: Box<dyn Target>,
     waiting: Vec<u8>,
 }
 
 impl Sink {
-    /// More than this is written without waiting for [`Sink::flush`].
+    /// More than this goes on without waiting for [`Sink::flush`].
     const ENOUGH: usize = 32 << 10;
 
-    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out: Some(out), waiting: Vec::new() }
+    pub(super) fn new(target: Box<dyn Target>) -> Self {
+        Self { target, waiting: Vec::new() }
     }
 
     /// Takes bytes; whole lines, so that they do not mix with those of others.
@@ -72,73 +72,22 @@ impl Sink {
         }
     }
 
-    /// Writes what was taken.
+    /// Hands on what was taken.
     pub(super) fn flush(&mut self) {
-        if self.waiting.is_empty() {
-            return;
+        if !self.waiting.is_empty() {
+            self.target.send(std::mem::take(&mut self.waiting));
         }
-        let written = self.out.as_mut().map_or(Ok(()), |out| write(out, &self.waiting));
-        if written.is_err() {
-            self.out = None;
-        }
-        self.waiting.clear();
-        // One huge line must not keep its memory.
-        self.waiting.shrink_to(Self::ENOUGH.saturating_mul(2));
     }
-}
 
-/// Writes it all. A stream that somebody else made non-blocking (terminals are shared) is waited for, not given up.
-fn write(out: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match out.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) => return Err(error),
-        }
+    /// True while the stream has not taken everything yet.
+    pub(super) fn is_busy(&self) -> bool {
+        self.target.is_busy()
     }
-    out.flush()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
-
-    /// Takes two bytes at a time and refuses every other time.
-    struct Grudging(Arc<Mutex<(Vec<u8>, u32)>>);
-
-    impl Write for Grudging {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut guard = self.0.lock().unwrap();
-            guard.1 += 1;
-            match guard.1 % 3 {
-                0 => Err(io::ErrorKind::WouldBlock.into()),
-                1 => Err(io::ErrorKind::Interrupted.into()),
-                _ => {
-                    let part = bytes.get(..2).unwrap_or(bytes);
-                    guard.0.extend_from_slice(part);
-                    Ok(part.len())
-                }
-            }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_stream_that_takes_little_at_a_time_gets_it_all() {
-        let shared = Arc::new(Mutex::new((Vec::new(), 0)));
-        let mut sink = Sink::new(Box::new(Grudging(Arc::clone(&shared))));
-        sink.put(b"hello ");
-        sink.put(b"world\n");
-        assert!(shared.lock().unwrap().0.is_empty());
-        sink.flush();
-        assert_eq!(shared.lock().unwrap().0, b"hello world\n");
-    }
 
     #[test]
     fn the_closing_line_says_steps_and_time() {
