@@ -116,3 +116,68 @@ fn what_is_missing_is_refused_before_anything_is_leased() {
     assert_eq!(secret["status"], "refused");
     assert_eq!(secret["attempts"].as_array().unwrap().len(), 0);
 }
+
+#[test]
+fn a_panic_of_our_own_leaves_no_runner_behind() {
+    for place in ["panic-on-lease", "panic-in-build"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+        let mut command = sandbox.command();
+        command.arg("build").arg(sandbox.context()).env("LIAN_FAILPOINT", place);
+        let envelope = sandbox.start(&mut command).wait().assert_code(5).envelope();
+        assert_eq!(envelope["attempts"][0]["released"], true, "{envelope}");
+        assert!(envelope["error"]["message"].as_str().unwrap().contains("failpoint"), "{envelope}");
+    }
+}
+
+#[test]
+fn a_killed_daemon_is_the_runners_fault_and_tried_once_more() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+    let mut running = sandbox
+        .start(sandbox.command().arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]));
+    for _ in 0..2 {
+        running.wait_for(" the-step-runs");
+        kill_daemon_of(&running);
+    }
+    let envelope = running.wait().assert_code(5).envelope();
+    let outcomes: Vec<&str> =
+        envelope["attempts"].as_array().unwrap().iter().map(|attempt| attempt["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["lost", "lost"]);
+    assert_eq!(envelope["attempts"][0]["runner_type"], envelope["attempts"][1]["runner_type"]);
+    assert!(envelope["error"]["message"].as_str().unwrap().contains("signal 9"), "{envelope}");
+}
+
+/// Kills the `buildkitd` that descends from this run, and no other.
+fn kill_daemon_of(running: &crate::support::Running<'_>) {
+    let parent_of = |pid: i32| -> Option<i32> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    };
+    let mut killed = 0;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let descends = std::iter::successors(Some(pid), |pid| parent_of(*pid)).any(|pid| pid == running.pid());
+        if name.trim() == "buildkitd" && descends {
+            rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+            killed += 1;
+        }
+    }
+    assert_eq!(killed, 1, "the daemon of this run was not found");
+}
+
+#[test]
+fn history_decides_the_size_after_five_builds() {
+    let sandbox = Sandbox::new();
+    for round in 0..5 {
+        sandbox.dockerfile_on_base(&format!("RUN sleep 0.6; echo {round}"));
+        sandbox.build(["--progress=quiet"]).assert_code(0);
+    }
+    let plan = sandbox.run(["plan", "context", "--format=json"]).assert_code(0).envelope();
+    assert_eq!(plan["plan"]["sizing"]["source"], "p95", "{plan}");
+    assert!(plan["plan"]["sizing"]["reason"].as_str().unwrap().contains("5 runs"), "{plan}");
+    let ci = ["plan", "context", "--format=json", "--actor=ci", "--workspace=context"];
+    let plan = sandbox.run(ci).assert_code(0).envelope();
+    assert_eq!(plan["plan"]["sizing"]["source"], "language", "advice that nobody approved: {plan}");
+}
