@@ -120,3 +120,60 @@ fn directory(name: &str, path: &Path) -> Result<PathBuf> {
         .map_err(|error| Error::usage(format!("{} cannot be used as a directory", place())).because(error))?;
     if found.is_dir() { Ok(found) } else { Err(Error::usage(format!("{} is not a directory", place()))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn pair(key: &str, value: &str) -> KeyValue {
+        KeyValue { key: key.to_owned(), value: value.to_owned() }
+    }
+
+    #[test]
+    fn a_build_arg_has_a_value_or_takes_the_callers() {
+        let environment = Environment::from_pairs([("SET", "from caller")]);
+        let parse = |text| parse_build_arg(text, &environment);
+        assert_eq!(parse("A=b=c,\"d\"\n").unwrap(), Some(pair("A", "b=c,\"d\"\n")));
+        assert_eq!(parse("A=").unwrap(), Some(pair("A", "")));
+        assert_eq!(parse("SET").unwrap(), Some(pair("SET", "from caller")));
+        assert_eq!(parse("UNSET").unwrap(), None);
+        for bad in ["", "=v", "A B=c", "A\n=c", "A\0=c", "A=b\0c"] {
+            assert_eq!(parse(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_may_be_empty() {
+        assert_eq!(parse_label("org.example=1=2").unwrap(), pair("org.example", "1=2"));
+        assert_eq!(parse_label("flag").unwrap(), pair("flag", ""));
+        assert!(parse_label("=x").is_err());
+    }
+
+    #[test]
+    fn build_contexts_are_directories_or_images() {
+        let base = tempfile::tempdir().unwrap();
+        std::fs::create_dir(base.path().join("lib")).unwrap();
+        std::fs::write(base.path().join("file"), "").unwrap();
+        let parse = |text| BuildContext::parse(text, base.path());
+        let directory = parse("shared=lib").unwrap();
+        assert_eq!(directory.source, ContextSource::Directory(base.path().canonicalize().unwrap().join("lib")));
+        let image = parse("debian:latest=docker-image://r.example.com/debian:12").unwrap();
+        assert_eq!(image.name, "debian");
+        assert_eq!(image.source, ContextSource::Image(Reference::parse("r.example.com/debian:12").unwrap()));
+        for (text, word) in [
+            ("lib", "not `NAME=SOURCE`"),
+            ("Bad Name=lib", "name of a `--build-context`"),
+            ("a=nowhere", "cannot be used"),
+            ("a=file", "not a directory"),
+            ("a=oci-layout://x", "`oci-layout` is not supported"),
+            ("a=https://example.com/x.git", "`https` is not supported"),
+            ("a=target:other", "`target` is not supported"),
+            ("a=docker-image://Bad", "upper-case"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.to_string().contains(word), "{text}: {error}");
+        }
+    }
+}

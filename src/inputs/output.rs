@@ -329,3 +329,104 @@ fn parse_bool(text: &str) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn parse(text: &str) -> Result<OutputSpec> {
+        OutputSpec::parse(text, Path::new("/base"))
+    }
+
+    #[track_caller]
+    fn assert_refused(text: &str, word: &str) {
+        let error = parse(text).unwrap_err();
+        let all = format!("{error}\n{}", error.hints().join("\n"));
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(all.contains(word), "{text}: {all}");
+    }
+
+    #[test]
+    fn buildctls_syntax_and_the_directory_alone_are_read() {
+        let oci = parse("type=oci,dest=out.tar,\"name=a,b\"").unwrap();
+        assert_eq!(oci.delivery(), Delivery::File(PathBuf::from("/base/out.tar")));
+        assert_eq!(oci.references().unwrap().len(), 2);
+        let short = parse("out/dir").unwrap();
+        assert_eq!((short.kind, short.delivery()), (OutputKind::Local, Delivery::Directory("/base/out/dir".into())));
+        let layout = parse("type=oci,tar=false,dest=/layout").unwrap();
+        assert_eq!(layout.delivery(), Delivery::Directory("/layout".into()));
+        let push = parse("type=registry,name=r.example.com/a").unwrap();
+        assert_eq!(
+            (push.kind, push.delivery(), push.attr("push")),
+            (OutputKind::Image, Delivery::Registry, Some("true"))
+        );
+        let annotated = parse("type=image,name=a,push=true,annotation-index.org.example=x").unwrap();
+        assert_eq!(annotated.attr("annotation-index.org.example"), Some("x"));
+    }
+
+    #[test]
+    fn what_buildctl_gets_holds_no_path_of_ours() {
+        let oci = parse("type=oci,dest=/home/me/a,compression=zstd").unwrap();
+        assert_eq!(oci.to_buildctl(None).unwrap(), "type=oci,compression=zstd");
+        assert_eq!(oci.to_buildctl(Some("/r/a,b")).unwrap(), "type=oci,compression=zstd,\"dest=/r/a,b\"");
+        assert_eq!(parse("dir").unwrap().to_buildctl(None).unwrap(), "type=tar");
+        assert_eq!(parse("type=oci,tar=false,dest=d").unwrap().to_buildctl(None).unwrap(), "type=oci");
+        let image = parse("type=image,\"name=a,b\",push=true").unwrap();
+        assert_eq!(image.to_buildctl(Some("/ignored")).unwrap(), "type=image,\"name=a,b\",push=true");
+    }
+
+    #[test]
+    fn each_bad_output_says_what_is_wrong() {
+        for (text, word) in [
+            ("", "empty"),
+            ("-", "standard output"),
+            ("type=oci", "no destination"),
+            ("type=tar,dest=-", "standard output"),
+            ("type=locla,dest=a", "did you mean `type=local`?"),
+            ("type=zip,dest=a", "types are image"),
+            ("dest=a,push=true", "no `type=`"),
+            ("type=oci,output=a", "write `dest=a`"),
+            ("type=oci,dest=a,dest=b", "twice"),
+            ("type=oci,type=tar,dest=a", "twice"),
+            ("type=oci,dest=a,compresion=zstd", "did you mean `compression`?"),
+            ("type=local,dest=a,mode=delete", "not supported"),
+            ("type=image,name=a", "leave the image on the runner"),
+            ("type=image,push=true", "without a name"),
+            ("type=image,push=true,name=A", "did you mean `a`?"),
+            ("type=image,push=true,name=a,dest=x", "not supported by `type=image`"),
+            ("type=oci,dest=\"a", "quote"),
+            ("type=oci,dest", "not `key=value`"),
+        ] {
+            assert_refused(text, word);
+        }
+    }
+
+    #[test]
+    fn destinations_are_looked_at_before_anything_is_built() {
+        let base = tempfile::tempdir().unwrap();
+        let all = |texts: &[&str]| OutputSpec::parse_all(texts, base.path());
+        std::fs::write(base.path().join("file"), "").unwrap();
+        std::fs::create_dir(base.path().join("dir")).unwrap();
+        std::os::unix::fs::symlink("file", base.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", base.path().join("dangling")).unwrap();
+        let good = all(&["type=oci,dest=link", "type=tar,dest=dir/new.tar", "dir", "new/deep"]).unwrap();
+        let real = base.path().canonicalize().unwrap();
+        assert_eq!(good[0].dest.as_deref(), Some(real.join("file").as_path()), "the file behind a link is replaced");
+        assert_eq!(good[3].dest.as_deref(), Some(real.join("new/deep").as_path()));
+        for (texts, word) in [
+            (&["type=oci,dest=no/such/a.tar"][..], "does not exist"),
+            (&["type=oci,dest=dir"], "is a directory"),
+            (&["type=oci,dest=/dev/null"], "not a regular file"),
+            (&["type=oci,dest=dangling"], "leads nowhere"),
+            (&["file"], "is a file"),
+            (&["file/below"], "cannot be used"),
+            (&["type=oci,dest=file", "type=tar,dest=./link"], "named twice"),
+        ] {
+            let error = all(texts).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.to_string().contains(word), "{texts:?}: {error}");
+        }
+        assert!(!base.path().join("new").exists(), "looking makes nothing");
+    }
+}

@@ -204,3 +204,80 @@ fn bad_secret(why: &str) -> Error {
 pub fn load_all(specs: &[SecretSpec], environment: &Environment) -> Result<Vec<SecretBinding>> {
     specs.iter().map(|spec| spec.clone().load(environment)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Vec<SecretBinding>> {
+        load_all(&SecretSpec::parse_all(&[text])?, &Environment::from_pairs(variables.iter().copied()))
+    }
+
+    fn value(text: &str, variables: &[(&str, &str)]) -> String {
+        let bindings = load(text, variables).unwrap();
+        String::from_utf8(bindings[0].value.expose_secret().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn values_come_from_files_and_variables() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a,b");
+        std::fs::write(&path, "from file\n").unwrap();
+        assert_eq!(value(&format!("id=x,\"src={}\"", path.display()), &[]), "from file\n");
+        assert_eq!(value("id=x,env=V", &[("V", "v")]), "v");
+        assert_eq!(value("type=env,id=x,src=V", &[("V", "v")]), "v");
+        assert_eq!(value("id=npm-token", &[("LIAN_SECRET_NPM_TOKEN", "bound"), ("npm-token", "plain")]), "bound");
+        assert_eq!(value("id=TOKEN", &[("TOKEN", "plain")]), "plain");
+    }
+
+    #[test]
+    fn what_is_missing_or_too_large_is_a_credentials_error_before_the_build() {
+        let directory = tempfile::tempdir().unwrap();
+        let large = directory.path().join("large");
+        let at_limit = directory.path().join("limit");
+        std::fs::write(&large, vec![b'x'; MAX_SECRET_BYTES + 1]).unwrap();
+        std::fs::write(&at_limit, vec![b'x'; MAX_SECRET_BYTES]).unwrap();
+        assert!(load(&format!("id=x,src={}", at_limit.display()), &[]).is_ok());
+        for (text, word) in [
+            ("id=x,src=/no/such/file".to_owned(), "cannot be read"),
+            (format!("id=x,src={}", directory.path().display()), "cannot be read"),
+            (format!("id=x,src={}", large.display()), "larger than"),
+            ("id=x,env=NOT_SET".to_owned(), "`NOT_SET` is not set"),
+            ("id=a.b".to_owned(), "`LIAN_SECRET_A_B` or `a.b` is not set"),
+        ] {
+            let error = load(&text, &[]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Credentials, "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn bad_flags_are_usage_errors_that_repeat_no_value() {
+        for text in [
+            "",
+            "hunter2",
+            "id=x,value=hunter2",
+            "src=hunter2",
+            "id=../hunter2",
+            "id=",
+            "id=a b",
+            "id=x,src=a,env=b",
+            "id=x,id=y",
+            "id=x,type=hunter2",
+            "id=x,\"src=hunter2",
+        ] {
+            let error = load(text, &[]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{text}: {error}");
+            assert!(text.starts_with("id=../") || !error.to_string().contains("hunter2"), "{error}");
+        }
+        let twice = SecretSpec::parse_all(&["id=x,env=V", "id=x,env=W"]).unwrap_err();
+        assert_eq!(twice.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn a_binding_does_not_show_its_value() {
+        let bindings = load("id=x,env=V", &[("V", "hunter2")]).unwrap();
+        assert!(!format!("{bindings:?}").contains("hunter2"));
+        assert!(!format!("{bindings:?}").contains("104, 117"), "nor as numbers");
+    }
+}

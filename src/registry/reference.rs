@@ -295,3 +295,151 @@ fn invalid(text: &str, why: &str) -> Error {
     let shown: String = text.chars().take(120).collect();
     Error::usage(format!("invalid image name `{}`: {why}", sanitise::line(&shown)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// Host, repository and tag of a valid name.
+    fn parts(text: &str) -> (String, String, Option<String>) {
+        let reference = Reference::parse(text).unwrap();
+        (reference.host, reference.repository, reference.tag)
+    }
+
+    #[track_caller]
+    fn assert_parts(text: &str, host: &str, repository: &str, tag: Option<&str>) {
+        assert_eq!(parts(text), (host.to_owned(), repository.to_owned(), tag.map(str::to_owned)), "{text}");
+    }
+
+    /// Message and hints of an invalid name.
+    #[track_caller]
+    fn refusal(result: Result<Reference>) -> String {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        format!("{error}\n{}", error.hints().join("\n"))
+    }
+
+    #[test]
+    fn dockers_defaults_are_filled_in() {
+        assert_parts("debian", "docker.io", "library/debian", None);
+        assert_parts("debian:12", "docker.io", "library/debian", Some("12"));
+        assert_parts("team/app", "docker.io", "team/app", None);
+        assert_parts("index.docker.io/team/app", "docker.io", "team/app", None);
+        assert_parts("docker.io/debian", "docker.io", "library/debian", None);
+        // No slash: a name with a tag, not a host with a port.
+        assert_parts("localhost:5000", "docker.io", "library/localhost", Some("5000"));
+    }
+
+    #[test]
+    fn registries_are_told_from_paths() {
+        assert_parts("localhost/a", "localhost", "a", None);
+        assert_parts("localhost:5000/a/b:v1", "localhost:5000", "a/b", Some("v1"));
+        assert_parts("Ghcr.io/owner/a_b__c-d---e.f", "ghcr.io", "owner/a_b__c-d---e.f", None);
+        assert_parts("[::1]:5000/a:t", "[::1]:5000", "a", Some("t"));
+        assert_parts("[2001:db8::1]/a", "[2001:db8::1]", "a", None);
+        assert_parts("10.0.0.1:5000/a", "10.0.0.1:5000", "a", None);
+        assert_parts("host/a", "docker.io", "host/a", None);
+    }
+
+    #[test]
+    fn a_push_target_has_a_tag_and_no_digest() {
+        let target = Reference::parse_push_target("r.example.com/a").unwrap();
+        assert_eq!(target.to_string(), "r.example.com/a:latest");
+        let said = refusal(Reference::parse_push_target(&format!("r.example.com/a:v1@{DIGEST}")));
+        assert!(said.contains("cannot be pushed to a digest") && said.contains("`r.example.com/a:v1`"), "{said}");
+    }
+
+    #[test]
+    fn each_bad_name_says_what_is_wrong() {
+        let long_tag = format!("a:{}", "t".repeat(129));
+        let long_name = format!("r.example.com/{}", "a".repeat(250));
+        let hex = "a".repeat(64);
+        for (text, word) in [
+            ("", "empty"),
+            ("r.example.com/a,b", "comma"),
+            ("a,name=b", "comma"),
+            ("my app", "space"),
+            ("a\nb", "line break"),
+            ("a\u{7}", "U+0007"),
+            ("a\u{1b}[31m", "U+001B"),
+            ("caf\u{e9}", "holds"),
+            ("a$b", "`$`"),
+            ("https://r.example.com/a", "no `https://`"),
+            ("a@sha256", "no digest"),
+            ("a@sha256:12", "no digest"),
+            ("a@md5:0123456789abcdef0123456789abcdef", "no digest"),
+            ("a:", "tag"),
+            ("a:.t", "tag"),
+            ("r.example.com/a:b:c", "not valid in a path"),
+            ("r.example.com/", "no path"),
+            ("r.example.com/a//b", "not valid in a path"),
+            ("a/../b", "not valid in a path"),
+            ("-a", "not valid in a path"),
+            ("a-", "not valid in a path"),
+            ("a..b", "not valid in a path"),
+            ("a___b", "not valid in a path"),
+            ("r.example.com:99999/a", "no port"),
+            ("r.example.com:0/a", "no port"),
+            ("r.example.com:/a", "no port"),
+            ("-r.example.com/a", "no registry"),
+            ("r..example.com/a", "no registry"),
+            ("[::1/a", "no registry"),
+            ("[::g]:5000/a", "no registry"),
+            ("::1/a", "no registry"),
+            (long_tag.as_str(), "at most 128"),
+            (long_name.as_str(), "longer than 255"),
+            (hex.as_str(), "id, not a name"),
+        ] {
+            let said = refusal(Reference::parse(text));
+            assert!(said.contains(word), "{text:?}: {said}");
+            assert!(!said.contains('\u{1b}') && !said.contains('\u{7}'), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn upper_case_names_the_nearest_valid_name() {
+        assert!(
+            refusal(Reference::parse("r.example.com/My/App:V1")).contains("did you mean `r.example.com/my/app:V1`?")
+        );
+        assert!(refusal(Reference::parse("MyOrg/app")).contains("did you mean `myorg/app`?"));
+        assert!(!refusal(Reference::parse("My//App")).contains("did you mean"));
+    }
+
+    #[test]
+    fn a_digest_takes_the_place_of_a_tag() {
+        let at = Reference::parse("r.example.com/a:v1").unwrap().at_digest(DIGEST).unwrap();
+        assert_eq!(at.to_string(), format!("r.example.com/a@{DIGEST}"));
+        assert!(at.at_digest("sha256:ABC").is_err());
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:5000"] {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in ["localhost.example.com", "127.0.0.1.example.com", "10.0.0.1:5000", "[::2]:5000", "0.0.0.0"] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived_and_what_is_valid_reads_back(text in "[a-zA-Z0-9./:@_\\[\\]\\-, ]{0,60}") {
+            if let Ok(reference) = Reference::parse(&text) {
+                prop_assert_eq!(Reference::parse(&reference.to_string()).unwrap(), reference);
+            }
+        }
+
+        #[test]
+        fn what_is_valid_has_no_character_that_means_something_elsewhere(text in any::<String>()) {
+            if let Ok(reference) = Reference::parse(&text) {
+                prop_assert!(reference.to_string().chars().all(is_name_character));
+            }
+        }
+    }
+}

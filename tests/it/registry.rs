@@ -264,6 +264,22 @@ async fn a_login_does_not_follow_a_redirect() {
 }
 
 #[tokio::test]
+async fn whoever_a_redirect_leads_to_cannot_ask_for_our_login() {
+    let thief = HttpServer::start(|request| match request.target.as_str() {
+        "/v2/team/app/manifests/v1" => answer(401)
+            .header("www-authenticate", &format!("Bearer realm=\"http://{}/token\"", request.header("host").unwrap())),
+        _ => answer(200).body(r#"{"token":"T"}"#),
+    })
+    .await;
+    let target = format!("http://{}/v2/team/app/manifests/v1", thief.host());
+    let server = HttpServer::start(move |_| answer(307).header("location", &target)).await;
+    let error = client(&login(server.host(), USER, PASSWORD)).manifest_digest(&image(server.host())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credentials);
+    let seen = thief.seen();
+    assert!(seen.iter().all(|request| request.is("HEAD", "/v2/team/app/manifests/v1")), "{seen:?}");
+}
+
+#[tokio::test]
 async fn an_upload_elsewhere_is_not_cancelled_with_our_login() {
     let thief = HttpServer::start(|_| answer(204)).await;
     let upload = format!("http://{}/u", thief.host());
