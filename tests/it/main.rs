@@ -19,5 +19,6 @@ mod nickel;
 mod record_sampler;
 mod record_store;
 mod registry;
+mod spec;
 mod support;
 mod unpack;

@@ -141,7 +141,7 @@ async fn a_spec_that_is_no_ordinary_file_is_an_error() {
 
 #[tokio::test]
 async fn recursion_without_an_end_is_ended() {
-    let spinning = context("let rec f = fun x => f (x + 1) in { cpu = f 0, memory_gb = 1 }");
+    let spinning = context("let rec f = fun x => f x in { cpu = f 0, memory_gb = 1 }");
     let limits = Limits { cpu_seconds: 2, wall: Duration::from_secs(120), ..Limits::default() };
     let evaluator = Evaluator::of_program(env!("CARGO_BIN_EXE_lian-build")).limits(limits);
     let error = settings::load_with(&evaluator, spinning.path(), None).await.unwrap_err();
@@ -152,7 +152,7 @@ async fn recursion_without_an_end_is_ended() {
 
 #[tokio::test]
 async fn an_evaluation_that_waits_is_ended_by_the_clock() {
-    let spinning = context("let rec f = fun x => f (x + 1) in { cpu = f 0, memory_gb = 1 }");
+    let spinning = context("let rec f = fun x => f x in { cpu = f 0, memory_gb = 1 }");
     let limits = Limits { cpu_seconds: 600, wall: Duration::from_secs(1), ..Limits::default() };
     let evaluator = Evaluator::of_program(env!("CARGO_BIN_EXE_lian-build")).limits(limits);
     let error = settings::load_with(&evaluator, spinning.path(), None).await.unwrap_err();
