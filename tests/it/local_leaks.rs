@@ -107,6 +107,19 @@ async fn an_acquisition_that_is_dropped_is_released() {
 }
 
 #[tokio::test]
+async fn a_provider_that_is_dropped_by_a_panic_releases_its_leases() {
+    let machine = LocalMachine::new();
+    let Runner { provider, request, endpoint, session } = Runner::start(&machine, 1.0).await;
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _provider = provider;
+        std::panic::resume_unwind(Box::new("a panic on the way to the release"));
+    }));
+    assert!(unwound.is_err());
+    machine.leftovers(&request.lease_id).assert_none();
+    drop((endpoint, session));
+}
+
+#[tokio::test]
 async fn a_runner_whose_sshd_was_killed_is_released() {
     let machine = LocalMachine::new();
     let runner = Runner::start(&machine, 1.0).await;

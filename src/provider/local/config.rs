@@ -62,10 +62,10 @@ impl LocalConfig {
     }
 }
 
-/// Root shares one directory machine-wide. Others have their own; never below the home directory, whose path may be too
+/// Root shares one directory machine-wide (`/tmp` serves where `/run` cannot be written to, in a container say). Others have their own; never below the home directory, whose path may be too
 /// long for a socket.
 fn runtime_dir(environment: &Environment) -> PathBuf {
-    if is_root() {
+    if is_root() && rustix::fs::access("/run", rustix::fs::Access::WRITE_OK).is_ok() {
         return PathBuf::from("/run/lian-build");
     }
     environment

@@ -154,6 +154,10 @@ impl HeldLease {
         })
     }
 
+    fn remains(&self) -> Remains {
+        Remains { dirs: self.dirs.clone(), cgroup: self.cgroup.clone(), rootlesskit: self.rootlesskit.clone() }
+    }
+
     /// Ends the runner and verifies that nothing is left. Safe to repeat after a failure.
     pub(super) async fn release(&mut self) -> Result<()> {
         self.endpoint = None;
@@ -171,6 +175,29 @@ impl HeldLease {
         self.locks.drain(..).for_each(LockFile::remove);
         self.reservation = None;
         Ok(())
+    }
+}
+
+impl Drop for HeldLease {
+    /// The last line of defence, for a panic on the way to the release. It blocks: what is left then stays left.
+    fn drop(&mut self) {
+        if self.locks.is_empty() {
+            return;
+        }
+        self.runner = None;
+        let (remains, locks) = (self.remains(), std::mem::take(&mut self.locks));
+        // A thread with a runtime of its own: ours may be unwinding or gone.
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.context(ErrorKind::ReleaseUnconfirmed, || "cannot start a runtime".to_owned())?;
+            runtime.block_on(remains.remove())?;
+            locks.into_iter().for_each(LockFile::remove);
+            Ok::<(), Error>(())
+        })
+        .join();
+        if !matches!(removed, Ok(Ok(()))) {
+            tracing::error!(?removed, "a local runner may be left; the next run removes it");
+        }
     }
 }
 

@@ -42,13 +42,16 @@ impl LocalProvider {
     /// # Errors
     /// [`ErrorKind::ReleaseUnconfirmed`] when something cannot be removed.
     pub async fn sweep_abandoned(&self) -> Result<Vec<LeaseId>> {
-        let mut swept = Vec::new();
+        let (mut swept, mut failed) = (Vec::new(), None);
         for lease in self.known() {
-            if self.remove_abandoned(&lease).await? {
-                swept.push(lease);
+            match self.remove_abandoned(&lease).await {
+                Ok(true) => swept.push(lease),
+                Ok(false) => {}
+                // The others are not its hostages.
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(swept)
+        failed.map_or(Ok(swept), Err)
     }
 
     /// The leases that have left a trace in our directories.
