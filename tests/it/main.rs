@@ -14,6 +14,7 @@ mod events;
 mod local;
 mod local_leaks;
 mod local_memory;
+mod local_rootless;
 mod local_secrets;
 mod nickel;
 mod record_sampler;
