@@ -178,7 +178,7 @@ async fn a_server_that_freezes_in_the_middle_does_not_hold_up_the_end() {
     let run = Run::start(state.path(), Some(nats(&server.address(), &server.seed())), None);
     run.publish(Event::Started);
     assert_eq!(id(&watcher.next().await), run.id("started"));
-    server.freeze();
+    server.freeze().await;
     run.publish(Event::Failed);
     let warnings = run.finish().await;
     assert!(warnings[0].contains(&server.address()), "the kernel taking the bytes is no delivery: {warnings:?}");

@@ -82,14 +82,18 @@ impl NatsServer {
         self.child.kill().await.unwrap();
     }
 
-    /// Stops the server's process without ending it: its port takes connections and nobody answers.
-    pub fn freeze(&self) {
-        self.signal(rustix::process::Signal::STOP);
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
+    /// Stops the server's process without ending it: its port takes connections and nobody answers. Returns once every
+    /// thread of it stands still.
+    pub async fn freeze(&self) {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+        let process = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+        let stopped = async {
+            while !all_threads_are_stopped(pid) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(HANGS, stopped).await.unwrap();
     }
 
     /// Starts a killed server again, on the same port.
@@ -132,6 +136,13 @@ impl Watcher {
 /// The header that NATS recognises repeated messages by.
 pub fn id(message: &async_nats::Message) -> String {
     message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().to_string()
+}
+
+fn all_threads_are_stopped(pid: i32) -> bool {
+    std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().all(|thread| {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:\tT"))
+    })
 }
 
 fn program() -> PathBuf {
