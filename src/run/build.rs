@@ -278,7 +278,7 @@ impl Run<'_> {
     }
 
     fn build_failed(&mut self, failure: &Failure, judgement: &Judgement) -> Error {
-        self.failure = Some(render_failure(failure, self.progress.log_path(), false));
+        self.failure = Some(render_failure(failure, self.progress.log_path(), self.progress.color()));
         let what = match &failure.step_name {
             Some(step) => format!("the step `{step}` failed"),
             None => "the build failed".to_owned(),

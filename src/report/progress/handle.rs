@@ -45,6 +45,7 @@ pub struct Progress {
     sender: Sender<Command>,
     room: Arc<Semaphore>,
     log: Option<Arc<PathBuf>>,
+    color: bool,
 }
 
 enum Command {
@@ -94,12 +95,17 @@ impl Progress {
             .name("progress".to_owned())
             .spawn(move || driver.run(&receiver))
             .context(ErrorKind::State, || "cannot start the thread that shows progress".to_owned())?;
-        Ok(Self { sender, room: Arc::new(Semaphore::new(MAX_QUEUED as usize)), log: path })
+        Ok(Self { sender, room: Arc::new(Semaphore::new(MAX_QUEUED as usize)), log: path, color })
     }
 
     /// Where the full log is.
     pub fn log_path(&self) -> Option<&Path> {
         self.log.as_deref().map(PathBuf::as_path)
+    }
+
+    /// Whether what is shown may have colours.
+    pub fn color(&self) -> bool {
+        self.color
     }
 
     /// A stage of the flow begins.

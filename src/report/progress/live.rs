@@ -147,7 +147,7 @@ impl ProgressView for LiveView {
         }
         let elapsed = now.monotonic.saturating_duration_since(self.begun);
         let style = if summary.success { Style::Good } else { Style::Error };
-        self.keep(&closing_line(&summary.headline, self.counts, elapsed), style);
+        self.keep(&closing_line(summary, self.counts, elapsed), style);
         self.draw(&[]);
     }
 }

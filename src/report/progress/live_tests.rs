@@ -232,10 +232,7 @@ fn the_block_folds_away_and_messages_stay() {
     stage.pass(SECOND);
     assert_eq!(stage.text(), "warning: isolation is none\n[+] build 2.0s (8/8)");
     stage.finish(false, Some("failed: [1/2] RUN x\nerror: no\n"));
-    assert_eq!(
-        stage.text(),
-        "warning: isolation is none\nfailed: [1/2] RUN x\nerror: no\nbuild failed (8/8 steps, 2.0s)"
-    );
+    assert_eq!(stage.text(), "warning: isolation is none\nfailed: [1/2] RUN x\nerror: no\nfailed (8/8 steps, 2.0s)");
 }
 
 #[test]

@@ -226,7 +226,7 @@ impl ProgressView for PlainView {
             self.line(failure.trim_end());
         }
         let elapsed = now.monotonic.saturating_duration_since(self.begun);
-        self.line(&closing_line(&summary.headline, self.counts, elapsed));
+        self.line(&closing_line(summary, self.counts, elapsed));
         self.flush();
     }
 }

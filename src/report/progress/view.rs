@@ -37,8 +37,10 @@ pub trait ProgressView: BuildObserver + Send {
     fn finish(&mut self, summary: &Summary, now: Now);
 }
 
-/// How the end of a run reads: the headline, the steps of the last attempt where there was one, the time in all.
-pub(super) fn closing_line(headline: &str, counts: StepCounts, elapsed: Duration) -> String {
+/// How the end of a run reads: the headline, the steps of the last attempt where there was one, the time in all. Where
+/// a failure was shown just before, the headline would say it again.
+pub(super) fn closing_line(summary: &Summary, counts: StepCounts, elapsed: Duration) -> String {
+    let headline = if summary.failure.is_some() { "failed" } else { &summary.headline };
     let mut details = Vec::new();
     if counts.total > 0 {
         details.push(format!("{}/{} steps", counts.completed, counts.total));
@@ -93,7 +95,9 @@ mod tests {
     fn the_closing_line_says_steps_and_time() {
         let counts = StepCounts { total: 7, completed: 5, cached: 2 };
         let time = Duration::from_millis(12_345);
-        assert_eq!(closing_line("built", counts, time), "built (5/7 steps, 2 cached, 12.3s)");
-        assert_eq!(closing_line("refused", StepCounts::default(), time), "refused (12.3s)");
+        let built = Summary { success: true, headline: "built".to_owned(), failure: None };
+        assert_eq!(closing_line(&built, counts, time), "built (5/7 steps, 2 cached, 12.3s)");
+        let failed = Summary { success: false, failure: Some("error: no\n".to_owned()), ..built };
+        assert_eq!(closing_line(&failed, StepCounts::default(), time), "failed (12.3s)");
     }
 }
