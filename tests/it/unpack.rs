@@ -150,6 +150,7 @@ fn setuid_and_its_kin_are_dropped_and_counted() {
         .end();
     assert_eq!(sandbox.unpack(&archive).unwrap().stripped, 3);
     assert_eq!(sandbox.dest().join("su").metadata().unwrap().mode() & 0o7777, 0o755);
+    assert_eq!(sandbox.dest().join("tmp").metadata().unwrap().mode() & 0o7777, 0o755);
     sandbox.assert_sound();
 }
 

@@ -90,7 +90,7 @@ fn unpack(reader: impl Read, root: &Path, limits: &Limits) -> Result<Unpacked> {
     let mut members = 0_u64;
     while let Some(Member { path: raw, kind, mode, mtime }) = archive.next()? {
         let path = EntryPath::parse(&raw)?;
-        let attributes = Attributes { mode: mode & 0o777, mtime };
+        let attributes = Attributes { mode: plain_mode(mode), mtime };
         unpacked.stripped += u64::from(mode & 0o7000 != 0);
         match kind {
             Kind::File(size) => {
@@ -124,6 +124,12 @@ fn unpack(reader: impl Read, root: &Path, limits: &Limits) -> Result<Unpacked> {
     unpacked.entries = tree.made();
     tree.finish()?;
     Ok(unpacked)
+}
+
+/// The permission bits without setuid, setgid and sticky. Others may write into a sticky directory because they cannot
+/// delete what is not theirs; without the bit they could, so that right goes with it.
+fn plain_mode(mode: u32) -> u32 {
+    if mode & 0o1000 == 0 { mode & 0o777 } else { mode & 0o755 }
 }
 
 /// Which renames merge `from` into `to`; looks at everything before anything is moved. Links are never followed: a link
