@@ -28,7 +28,7 @@ memory_v1() {
 
 memory_v2() {
     [ -r "$root$parent/memory.stat" ] || return 1
-    memory=0 kernel= parts=0 reclaimable=0
+    memory=0 kernel='' parts=0 reclaimable=0
     while read -r key value; do
         case $key in
         anon | shmem | sock) memory=$((memory + value)) ;;
@@ -46,7 +46,7 @@ memory_v2() {
 
 # The whole machine, less what was in use at the start: other processes are in it too.
 memory_machine() {
-    total= available=
+    total='' available=''
     while read -r key value _; do
         case $key in
         MemTotal:) total=$value ;;

@@ -1,6 +1,6 @@
 //! The order of a run; nothing else knows it.
 //!
-//! [`prepare`] gathers inputs and plans; [`build`] drives attempts until one of them decides; [`attempt`] is one solve on
+//! [`mod@prepare`] gathers inputs and plans; [`mod@build`] drives attempts until one of them decides; [`attempt`] is one solve on
 //! one lease, whose end is always a release.
 
 mod attempt;

@@ -35,7 +35,7 @@ fn paths(context: &Context) -> Vec<&str> {
 /// The refusal of a context: always exit 2.
 #[track_caller]
 fn refusal(result: Result<Loaded, Error>) -> Error {
-    let error = result.err().expect("it is refused");
+    let Err(error) = result else { panic!("it is not refused") };
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     error
 }

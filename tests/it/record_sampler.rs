@@ -214,7 +214,9 @@ async fn without_a_group_the_whole_machine_is_measured_and_said() {
     sampler.sample().await;
     let samples = sampler.finish().await;
     assert!(samples.whole_machine());
-    assert_eq!((samples.iter().count(), samples.iter().next().unwrap().memory), (3, 0));
+    assert_eq!(samples.iter().count(), 3);
+    // Less what was in use at the start; other processes of the machine may grow in between.
+    assert!(samples.iter().next().unwrap().memory < 256 << 20, "{samples:?}");
     assert!(samples.iter().all(|sample| sample.cpu_ns > 0));
 }
 
