@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::ids::{Actor, ActorId, Workspace};
+use crate::ids::Actor;
 use crate::report::progress::Mode;
 
 /// Builds container images on a BuildKit machine of the right size that exists for exactly as long as the build.
@@ -168,7 +168,7 @@ pub struct BuildArgs {
 
     /// What is built; owns history and cache [env: BUILDKIT_WORKSPACE] [default: the git remote's or directory's name]
     #[arg(long, value_name = "NAME", help_heading = "Caller")]
-    pub workspace: Option<Workspace>,
+    pub workspace: Option<String>,
 
     /// What kind of caller this is
     #[arg(long, value_enum, default_value = "human", value_name = "ACTOR", help_heading = "Caller")]
@@ -176,7 +176,7 @@ pub struct BuildArgs {
 
     /// Who builds [default: from $USER]
     #[arg(long, value_name = "ID", help_heading = "Caller")]
-    pub actor_id: Option<ActorId>,
+    pub actor_id: Option<String>,
 
     /// BuildDirectives in Nickel
     #[arg(long, value_name = "FILE", help_heading = "Caller")]

@@ -129,8 +129,9 @@ fn path_or_env(
 }
 
 fn workspace(args: &BuildArgs, environment: &Environment, origins: &mut Vec<Origin>) -> Result<Option<Workspace>> {
-    let flag = args.workspace.as_ref().map(ToString::to_string);
-    let Some((value, from)) = text_or_env(flag, "--workspace", env_vars::BUILDKIT_WORKSPACE, environment)? else {
+    let Some((value, from)) =
+        text_or_env(args.workspace.clone(), "--workspace", env_vars::BUILDKIT_WORKSPACE, environment)?
+    else {
         if args.actor == Actor::Ci {
             return Err(Error::usage("`--actor ci` without a workspace")
                 .hint("say `--workspace NAME`: what CI writes must not depend on the name of a directory"));
@@ -144,7 +145,7 @@ fn workspace(args: &BuildArgs, environment: &Environment, origins: &mut Vec<Orig
 
 fn actor_id(args: &BuildArgs, environment: &Environment, origins: &mut Vec<Origin>) -> Result<ActorId> {
     let (id, from) = match &args.actor_id {
-        Some(id) => (id.clone(), "--actor-id"),
+        Some(id) => (id.parse()?, "--actor-id"),
         None => match environment.text(env_vars::USER).and_then(ActorId::normalise) {
             Some(id) => (id, "USER"),
             None => (args.actor.as_str().replace('_', "").parse()?, "--actor"),

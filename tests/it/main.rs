@@ -7,7 +7,10 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod build;
+mod build_events;
+mod build_results;
 mod context;
 mod context_dockerignore;
 mod events;
