@@ -182,10 +182,16 @@ async fn a_damaged_history_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_made_is_an_error() {
+async fn a_path_that_cannot_be_used_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
     let error = SqliteStore::new(&file).record(attempt("a", 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::State);
+
+    let (_directory, store) = state();
+    fs::create_dir_all(store.path()).unwrap();
+    let error = store.record(attempt("a", 1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::State);
+    assert!(error.message().contains("cannot be opened"), "{error}");
 }
