@@ -1,17 +1,20 @@
 # shellcheck shell=bash
 # Debian packages: installs those that are missing, and starts none of the daemons that come with them.
 
-# shellcheck disable=SC2034 # both lists are for ci/setup
-# What a `'local` build, its base image, its registry and its NATS server need.
+# shellcheck disable=SC2034 # the lists are for ci/setup
+# What the crate's C parts, a `'local` build, its base image, its registry and its NATS server need.
 RUNTIME_PACKAGES=(
-  ca-certificates docker-registry git mmdebstrap nats-server openssh-client openssh-server python3 rsync runc util-linux
+  ca-certificates docker-registry gcc git libc6-dev mmdebstrap nats-server openssh-client openssh-server python3 rsync runc
+  util-linux
 )
 
 # shellcheck disable=SC2034
-# What only the checks and tests need: compilers inside and outside of steps, rootless BuildKit, script checks.
-TEST_PACKAGES=(
-  gcc libc6-dev procps rootlesskit shellcheck slirp4netns uidmap
-)
+# What an ordinary user needs for the same, and what the tests of that need.
+ROOTLESS_PACKAGES=(rootlesskit slirp4netns uidmap)
+
+# shellcheck disable=SC2034
+# What only the checks and tests need.
+TEST_PACKAGES=(procps shellcheck)
 
 # The user that rootless tests become: an ordinary one with subordinate ids, as a desktop user has.
 ROOTLESS_USER=lian-build-ci
