@@ -20,6 +20,8 @@ mod local_memory;
 mod local_rootless;
 mod local_secrets;
 mod nickel;
+mod oom;
+mod oom_shapes;
 mod record_sampler;
 mod record_store;
 mod registry;
