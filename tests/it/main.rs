@@ -21,6 +21,7 @@ mod local_rootless;
 mod local_secrets;
 mod nickel;
 mod oom;
+mod oom_probe;
 mod oom_shapes;
 mod record_sampler;
 mod record_store;
