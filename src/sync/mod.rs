@@ -7,7 +7,7 @@ mod progress;
 mod remote_shell;
 mod rsync;
 
-pub use file_list::file_list;
+pub use file_list::{FileList, file_list};
 pub use progress::{Statistics, Transferred};
 pub use remote_shell::RemoteShell;
 pub use rsync::{SyncRequest, sync};

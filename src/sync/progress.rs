@@ -52,3 +52,44 @@ fn number(text: &str) -> Option<u64> {
     let digits: String = text.chars().filter(|character| !matches!(character, ',' | '.')).collect();
     digits.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn progress_lines_are_read() {
+        let line = "      500000 100%   12.34MB/s    0:00:01 (xfr#2, to-chk=0/5)";
+        assert_eq!(progress_line(line), Some(Transferred { bytes: 500_000, files: 2 }));
+        let line = "  1,234,567  45%    1.00MB/s    0:00:09";
+        assert_eq!(progress_line(line), Some(Transferred { bytes: 1_234_567, files: 0 }));
+        for other in ["", "Total bytes sent: 12", "sent 1 bytes  received 2 bytes", "12 files"] {
+            assert_eq!(progress_line(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn statistics_are_gathered_line_by_line() {
+        let mut statistics = Statistics::default();
+        for line in [
+            "Number of files: 5 (reg: 2, dir: 3)",
+            "Number of regular files transferred: 2",
+            "Total file size: 1,500,000 bytes",
+            "Total bytes sent: 1500321",
+            "Total bytes received: 57",
+        ] {
+            statistics.read_line(line);
+        }
+        assert_eq!(statistics, Statistics { files: 2, bytes_sent: 1_500_321, file_bytes: 1_500_000 });
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_taken(line in ".{0,80}") {
+            let _ = progress_line(&line);
+            Statistics::default().read_line(&line);
+        }
+    }
+}

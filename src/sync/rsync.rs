@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::file_list::FileList;
 use super::progress::{Statistics, Transferred, progress_line};
 use super::remote_shell::RemoteShell;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -24,7 +25,7 @@ pub struct SyncRequest<'a> {
     /// The context's directory, absolute.
     pub source: &'a Path,
     /// What of it is sent: see [`mod@super::file_list`].
-    pub files: &'a [u8],
+    pub files: &'a FileList,
     /// What has to be kept besides contents, modes, times and links.
     pub traits: Traits,
     /// A fresh directory on the runner, absolute. It is made when only its last part is missing.
@@ -45,7 +46,7 @@ pub async fn sync(request: SyncRequest<'_>, mut on_progress: impl FnMut(Transfer
     let feed = async {
         if let Some(mut stdin) = stdin {
             // rsync that ends early says why on its own stderr.
-            let _ = stdin.write_all(request.files).await;
+            let _ = stdin.write_all(&request.files.names).await;
             let _ = stdin.shutdown().await;
         }
     };
@@ -90,11 +91,14 @@ fn command(request: &SyncRequest<'_>) -> Cmd {
         .env("LC_ALL", "C")
         // Links, modes and times as they are. Owners are left behind: BuildKit makes everything root's. Devices and
         // FIFOs never get into the list.
-        .args(["--links", "--perms", "--times", "--dirs", "--no-implied-dirs"])
+        .args(["--links", "--perms", "--times"])
+        .arg(if request.files.recursive { "--recursive" } else { "--dirs" })
         .args(request.traits.hard_links.then_some("--hard-links"))
         .args(request.traits.xattrs.then_some("--xattrs"))
         // The directory is fresh: there is nothing to compare with and nothing to replace atomically.
         .args(["--whole-file", "--inplace"])
+        // Times count to the nanosecond: by default a directory of the same second keeps the time it was made at.
+        .arg("--modify-window=-1")
         .args(["--files-from=-", "--from0"])
         // The destination's name is not for the remote shell to interpret.
         .arg("--protect-args")
@@ -130,13 +134,97 @@ async fn each_line(mut stream: impl AsyncRead + Unpin, mut take: impl FnMut(&str
 fn failure(code: i32, errors: &[String]) -> Error {
     let said = errors.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    // rsync says of each message which side it comes from; the code alone does not tell them apart.
+    let is_the_runners = errors.iter().any(|line| line.contains("[receiver]") || line.contains("[generator]"));
     match code {
-        24 => Error::usage(format!("a file of the context vanished while it was sent{said}"))
-            .hint("build again when nothing writes to the context, or add what changes to `.dockerignore`"),
-        23 => Error::usage(format!("a part of the context could not be sent{said}")).hint(
-            "a file changed while it was sent, or cannot be read; build again when nothing writes to the context",
-        ),
-        11 => Error::new(ErrorKind::Runner, format!("the context could not be written on the runner{said}")),
+        23 | 24 if !is_the_runners => {
+            Error::usage(format!("the context changed, or became unreadable, while it was sent{said}"))
+                .hint("build again when nothing writes to the context, or add what changes to `.dockerignore`")
+        }
+        11 | 23 | 24 => Error::new(ErrorKind::Runner, format!("the context could not be written on the runner{said}")),
         code => Error::new(ErrorKind::Runner, format!("`rsync` failed with exit code {code}{said}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argv(files: &FileList, traits: Traits) -> Vec<String> {
+        let shell = RemoteShell {
+            ssh_program: "/usr/bin/ssh".into(),
+            config_file: "/home/j doe/it's/config".into(),
+            control_socket: "/run/ctl".into(),
+            host_alias: "lb-1".to_owned(),
+        };
+        command(&SyncRequest {
+            source: Path::new("/src/a b"),
+            files,
+            traits,
+            destination: "/runner/context",
+            shell: &shell,
+            rsync_program: Path::new("rsync"),
+        })
+        .argv()
+    }
+
+    #[test]
+    fn the_command_line_is_as_agreed() {
+        let files = FileList { names: Vec::new(), recursive: true };
+        insta::assert_snapshot!(argv(&files, Traits::default()).join("\n"), @r"
+        rsync
+        --links
+        --perms
+        --times
+        --recursive
+        --whole-file
+        --inplace
+        --modify-window=-1
+        --files-from=-
+        --from0
+        --protect-args
+        --info=progress2
+        --stats
+        --no-human-readable
+        --outbuf=Line
+        --rsh
+        '/usr/bin/ssh' '-F' '/home/j doe/it''s/config' '-S' '/run/ctl' '-o' 'BatchMode=yes'
+        --
+        /src/a b/
+        lb-1:/runner/context/
+        ");
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_paid_for() {
+        let files = FileList { names: Vec::new(), recursive: false };
+        let all = argv(&files, Traits { hard_links: true, xattrs: true });
+        for option in ["--dirs", "--hard-links", "--xattrs"] {
+            assert!(all.iter().any(|arg| arg == option), "{option}");
+            assert!(
+                !argv(&FileList { recursive: true, ..files.clone() }, Traits::default()).contains(&option.to_owned())
+            );
+        }
+        assert!(!all.contains(&"--recursive".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn lines_end_at_either_break_and_are_bounded() {
+        let mut stream = b"a\rb\r\nc".to_vec();
+        stream.push(b'\n');
+        stream.extend(vec![b'x'; 3 * MAX_LINE]);
+        let mut lines = Vec::new();
+        each_line(stream.as_slice(), |line| lines.push(line.len())).await;
+        assert_eq!(lines, [1, 1, 0, 1, MAX_LINE]);
+    }
+
+    #[test]
+    fn the_side_that_failed_decides_the_kind() {
+        let failure_of = |code, text: &str| failure(code, &[text.to_owned()]).kind();
+        assert_eq!(failure_of(23, "rsync: [sender] send_files failed to open \"/x\""), ErrorKind::Usage);
+        assert_eq!(failure_of(24, "file has vanished: \"/x\""), ErrorKind::Usage);
+        assert_eq!(failure_of(23, "rsync: [receiver] mkstemp failed: No space left on device"), ErrorKind::Runner);
+        assert_eq!(failure_of(11, "rsync: [receiver] write failed"), ErrorKind::Runner);
+        assert_eq!(failure_of(255, "Connection closed"), ErrorKind::Runner);
     }
 }

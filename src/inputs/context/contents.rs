@@ -25,6 +25,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// The size of a file's content; 0 for anything else.
     pub bytes: u64,
+    /// False for a directory below which something is left out.
+    pub is_whole: bool,
 }
 
 /// How much is sent.

@@ -112,3 +112,24 @@ pub fn human_bytes(bytes: u64) -> String {
     }
     format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KB"),
+            (1536, "1.5 KB"),
+            ((1 << 20) - 1, "1.0 MB"),
+            (200 << 20, "200.0 MB"),
+            (3 << 30, "3.0 GB"),
+            (u64::MAX, "16777216.0 TB"),
+        ] {
+            assert_eq!(human_bytes(bytes), text);
+        }
+    }
+}

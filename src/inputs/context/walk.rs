@@ -41,8 +41,10 @@ impl Context {
 struct Ancestor {
     path: PathBuf,
     parent: Parent,
-    /// False for an ignored directory of which nothing was kept so far.
-    is_kept: bool,
+    /// Its place in the entries; `None` for an ignored directory of which nothing was kept so far.
+    kept_as: Option<usize>,
+    /// See [`Entry::is_whole`].
+    is_whole: bool,
 }
 
 struct Walk {
@@ -82,16 +84,28 @@ impl Walk {
         let is_directory = entry.file_type().is_dir();
         let (ignored, parent) = self.is_ignored(path)?;
         let enter = !ignored || self.matcher.as_ref().is_none_or(|matcher| matcher.may_except_below(as_bytes(path)));
-        if is_directory && enter {
-            self.ancestors.push(Ancestor { path: path.to_owned(), parent, is_kept: !ignored });
-        }
         if ignored {
             self.ignored += 1;
+            self.leave_out();
         } else {
-            self.keep_ancestors(is_directory);
+            self.keep_ancestors();
             self.keep(entry, path.to_owned())?;
         }
+        if is_directory && enter {
+            let kept_as = (!ignored).then(|| self.entries.len().saturating_sub(1));
+            self.ancestors.push(Ancestor { path: path.to_owned(), parent, kept_as, is_whole: !ignored });
+        }
         Ok(enter || !is_directory)
+    }
+
+    /// Notes that something below every directory above is left out.
+    fn leave_out(&mut self) {
+        for ancestor in self.ancestors.iter_mut().rev().take_while(|ancestor| ancestor.is_whole) {
+            ancestor.is_whole = false;
+            if let Some(entry) = ancestor.kept_as.and_then(|index| self.entries.get_mut(index)) {
+                entry.is_whole = false;
+            }
+        }
     }
 
     fn is_ignored(&self, path: &Path) -> Result<(bool, Parent)> {
@@ -103,13 +117,13 @@ impl Walk {
     }
 
     /// The directories above something that is kept are kept too, even when they are ignored themselves.
-    fn keep_ancestors(&mut self, last_is_the_entry: bool) {
-        let above = self.ancestors.len().saturating_sub(usize::from(last_is_the_entry));
-        for ancestor in self.ancestors.iter_mut().take(above).filter(|ancestor| !ancestor.is_kept) {
-            ancestor.is_kept = true;
+    fn keep_ancestors(&mut self) {
+        for ancestor in self.ancestors.iter_mut().filter(|ancestor| ancestor.kept_as.is_none()) {
+            ancestor.kept_as = Some(self.entries.len());
             self.ignored = self.ignored.saturating_sub(1);
             self.totals.directories += 1;
-            self.entries.push(Entry { path: ancestor.path.clone(), kind: EntryKind::Directory, bytes: 0 });
+            let path = ancestor.path.clone();
+            self.entries.push(Entry { path, kind: EntryKind::Directory, bytes: 0, is_whole: false });
         }
     }
 
@@ -135,7 +149,7 @@ impl Walk {
             return Err(self.not_sendable(&path, file_type));
         };
         self.traits.xattrs = self.traits.xattrs || has_xattrs(entry.path());
-        self.entries.push(Entry { path, kind, bytes });
+        self.entries.push(Entry { path, kind, bytes, is_whole: true });
         Ok(())
     }
 
@@ -154,7 +168,8 @@ impl Walk {
         let path = path.strip_prefix(&self.root).unwrap_or(path).to_owned();
         self.ancestors.truncate(error.depth());
         // Entered only because an exception might have named something below: then it is no loss, as in BuildKit.
-        let is_ignored = self.ancestors.last().is_some_and(|ancestor| ancestor.path == path && !ancestor.is_kept);
+        let is_ignored =
+            self.ancestors.last().is_some_and(|ancestor| ancestor.path == path && ancestor.kept_as.is_none());
         if is_ignored { Ok(()) } else { self.unreadable(&path, error.into()) }
     }
 
@@ -190,7 +205,7 @@ fn as_bytes(path: &Path) -> &[u8] {
 #[cfg(target_os = "linux")]
 fn has_xattrs(path: &Path) -> bool {
     // An attribute list that cannot be read is BuildKit's own matter to complain about, not ours.
-    rustix::fs::llistxattr(path, &mut [0_u8; 0]).is_ok_and(|length| length > 0)
+    rustix::fs::llistxattr_query(path).is_ok_and(|length| length > 0)
 }
 
 /// Other systems put attributes of their own on every file; BuildKit leaves those behind as well.
