@@ -148,11 +148,13 @@ async fn https_to_a_plain_registry_is_explained_and_the_insecure_list_allows_it(
 }
 
 #[tokio::test]
-async fn plain_http_to_a_tls_registry_is_explained() {
-    let go = "Client sent an HTTP request to an HTTPS server.\n";
-    let server = HttpServer::start(move |_| answer(400).body(go)).await;
-    let error = client("{}").check_push(&image(server.host())).await.unwrap_err();
-    assert_says(&error, ErrorKind::Network, &["400", "HTTPS server", "BuildKit speaks plain HTTP"]);
+async fn a_certificate_that_nobody_vouches_for_is_refused_and_explained() {
+    let registry = DockerRegistry::with_tls().await;
+    let host = registry.host().replace("127.0.0.1", "0.0.0.0");
+    let error = client("{}").check_push(&image(&host)).await.unwrap_err();
+    assert_says(&error, ErrorKind::Network, &["no certificate that is trusted", "SSL_CERT_FILE"]);
+    let plain = client("{}").check_push(&image(registry.host())).await.unwrap_err();
+    assert_says(&plain, ErrorKind::Network, &["HTTPS server", "BuildKit speaks plain HTTP"]);
 }
 
 /// A registry with a token server: uploads and manifests want `Bearer T1`, which `/token` gives to those it accepts.

@@ -29,21 +29,38 @@ pub struct DockerRegistry {
 impl DockerRegistry {
     /// A registry that anybody may push to.
     pub async fn open() -> Self {
-        Self::start("").await
+        Self::start(tempfile::tempdir().unwrap(), "", "").await
     }
 
     /// A registry that only [`USER`] may use.
     pub async fn with_login() -> Self {
-        Self::start("auth: {htpasswd: {realm: test, path: DIRECTORY/htpasswd}}\n").await
+        let auth = "auth: {htpasswd: {realm: test, path: DIRECTORY/htpasswd}}\n";
+        Self::start(tempfile::tempdir().unwrap(), "", auth).await
     }
 
-    async fn start(extra: &str) -> Self {
+    /// A registry that speaks HTTPS with a certificate of its own making, for `0.0.0.0`.
+    pub async fn with_tls() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let (key, certificate) = (directory.path().join("key.pem"), directory.path().join("cert.pem"));
+        let openssl = Cmd::new("openssl", ErrorKind::Network)
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+            .args(["-addext", "subjectAltName=IP:0.0.0.0", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate);
+        let made = openssl.output().await.unwrap();
+        assert!(made.success(), "{}", made.stderr_text());
+        let tls = ", tls: {certificate: DIRECTORY/cert.pem, key: DIRECTORY/key.pem}";
+        Self::start(directory, tls, "").await
+    }
+
+    async fn start(directory: tempfile::TempDir, tls: &str, auth: &str) -> Self {
         let path = directory.path().display().to_string();
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {path}/data}}}}\n\
-             http: {{addr: '127.0.0.1:0'}}\n{}",
-            extra.replace("DIRECTORY", &path)
+             http: {{addr: '127.0.0.1:0'{}}}\n{}",
+            tls.replace("DIRECTORY", &path),
+            auth.replace("DIRECTORY", &path)
         );
         std::fs::write(directory.path().join("config.yml"), config).unwrap();
         std::fs::write(directory.path().join("htpasswd"), format!("{USER}:{HASH}\n")).unwrap();
