@@ -115,15 +115,17 @@ impl Session {
         let mut child = self.command(argv).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
         let input = child.stdin.take();
         let feed = async move {
-            let Some(mut input) = input else { return };
-            // A command that does not read all of its input says why on its own stderr.
-            let _ = input.write_all(stdin.unwrap_or_default()).await;
-            let _ = input.shutdown().await;
+            if let Some(mut input) = input {
+                // A command that does not read all of its input says why on its own stderr.
+                let _ = input.write_all(stdin.unwrap_or_default()).await;
+                let _ = input.shutdown().await;
+            }
+            Ok(())
         };
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let read = async { tokio::try_join!(read_bounded(stdout, MAX_STDOUT), read_bounded(stderr, MAX_STDERR)) };
-        let ((), read) = tokio::join!(feed, read);
-        let (stdout, stderr) = read?;
+        // The first failure ends all: who says too much may also have stopped reading.
+        let ((), stdout, stderr) =
+            tokio::try_join!(feed, read_bounded(stdout, MAX_STDOUT), read_bounded(stderr, MAX_STDERR))?;
         let status = child.wait().await.context(ErrorKind::Runner, || "cannot wait for `ssh`".to_owned())?;
         let code = exit_code(status);
         child::connection_code(code).map_err(|error| {

@@ -146,7 +146,9 @@ async fn a_link_in_the_leases_directories_is_not_followed() {
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("file"), "stays").unwrap();
     let runner = Runner::lease(&machine, 1.0).await;
-    runner.shell(&format!("ln -s {} {}/link", outside.display(), runner.endpoint.paths.context)).await;
+    let link = format!("{}/link", runner.endpoint.paths.context);
+    runner.session.run(&["ln", "-s", outside.to_str().unwrap(), &link], None).await.unwrap().ok("ln").unwrap();
+    assert!(Path::new(&link).is_symlink());
     runner.release(&machine).await;
     assert_eq!(std::fs::read_to_string(outside.join("file")).unwrap(), "stays");
 }

@@ -1,7 +1,7 @@
 //! [`BuildkitRoot`]: where BuildKit keeps its snapshots: a cache that outlives the lease, or a directory that goes with
 //! it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::LocalConfig;
 use super::lease_dirs::{LeaseDirs, make_private};
@@ -41,11 +41,54 @@ impl BuildkitRoot {
         };
         let path = parent.join(name);
         make_private(&path)?;
+        clean(&path);
         Ok(Self { path, lock: Some(lock), note: None })
     }
 
     /// True when it outlives the lease.
     pub(super) fn is_kept(&self) -> bool {
         self.lock.is_some()
+    }
+}
+
+/// Removes what a killed `buildkitd` left of its running steps in a kept cache: their configuration holds the secrets
+/// that were given as variables. Nobody may be using the cache.
+pub(super) fn clean(root: &Path) {
+    let workers = std::fs::read_dir(root).into_iter().flatten().flatten();
+    for step in workers.flat_map(|worker| std::fs::read_dir(worker.path().join("executor")).into_iter().flatten()) {
+        let Ok(step) = step else { continue };
+        if step.file_type().is_ok_and(|kind| kind.is_dir()) {
+            // What cannot be removed is BuildKit's to complain about.
+            let _ = std::fs::remove_dir_all(step.path());
+        }
+    }
+}
+
+/// As [`clean`], for every kept cache that no build uses.
+pub(super) fn clean_unused(config: &LocalConfig) -> Result<()> {
+    let entries = std::fs::read_dir(config.cache_dir.join("buildkit")).into_iter().flatten().flatten();
+    for root in entries.map(|entry| entry.path()).filter(|path| path.extension().is_none()) {
+        if let Some(_unused) = LockFile::try_take(&root.with_extension("lock"))? {
+            clean(&root);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_steps_goes_and_the_cache_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let executor = root.path().join("runc-overlayfs/executor");
+        std::fs::create_dir_all(executor.join("step")).unwrap();
+        std::fs::write(executor.join("step/config.json"), "s3cret").unwrap();
+        std::fs::write(executor.join("resolv.conf"), "").unwrap();
+        std::fs::create_dir_all(root.path().join("runc-overlayfs/snapshots")).unwrap();
+        clean(root.path());
+        assert!(!executor.join("step").exists());
+        assert!(executor.join("resolv.conf").exists() && root.path().join("runc-overlayfs/snapshots").exists());
     }
 }

@@ -16,6 +16,8 @@ use crate::lease::{CgroupVersion, MemoryLimit};
 /// The directory of all our leases in every hierarchy.
 const OURS: &str = "lian-build";
 
+const MAKE_ATTEMPTS: u32 = 10;
+
 /// How long the kernel may take to let go of an emptied cgroup.
 const REMOVE_ATTEMPTS: u32 = 200;
 const REMOVE_PAUSE: Duration = Duration::from_millis(25);
@@ -73,6 +75,8 @@ impl LeaseCgroup {
             let both = dir.join("memory.memsw.limit_in_bytes");
             if both.exists() {
                 write(&both, &bytes.to_string())?;
+            } else if dir.join("memory.swappiness").exists() {
+                write(&dir.join("memory.swappiness"), "0")?;
             }
         }
         for dir in self.to_join() {
@@ -204,8 +208,16 @@ fn enable_controllers(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Another lease's release may remove the empty parent in between: then it is made again.
 fn make(dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).context(ErrorKind::Provider, || format!("cannot make the cgroup `{}`", dir.display()))
+    let mut made = std::fs::create_dir_all(dir);
+    for _ in 0..MAKE_ATTEMPTS {
+        match &made {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => made = std::fs::create_dir_all(dir),
+            _ => break,
+        }
+    }
+    made.context(ErrorKind::Provider, || format!("cannot make the cgroup `{}`", dir.display()))
 }
 
 fn write(file: &Path, value: &str) -> Result<()> {

@@ -171,7 +171,9 @@ impl HeldLease {
                 Remains { dirs: self.dirs.clone(), cgroup: self.cgroup.clone(), rootlesskit: self.rootlesskit.clone() };
             remains.remove().await?;
         }
-        self.root = None;
+        if let Some(root) = self.root.take().filter(BuildkitRoot::is_kept) {
+            super::buildkit_root::clean(&root.path);
+        }
         self.locks.drain(..).for_each(LockFile::remove);
         self.reservation = None;
         Ok(())

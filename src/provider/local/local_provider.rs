@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::LocalConfig;
+use super::buildkit_root;
 use super::config::is_root;
 use super::fit::Fit;
 use super::held_lease::HeldLease;
@@ -50,6 +51,9 @@ impl LocalProvider {
                 // The others are not its hostages.
                 Err(error) => failed = Some(error),
             }
+        }
+        if !swept.is_empty() {
+            buildkit_root::clean_unused(&self.config)?;
         }
         failed.map_or(Ok(swept), Err)
     }

@@ -76,18 +76,18 @@ impl Remains {
         }
     }
 
-    /// Processes whose arguments name the lease's directories, but for this one.
+    /// Processes whose arguments name the lease's directories, and each `ssh` to it, but for this one.
     fn processes(&self) -> Vec<String> {
-        let own = std::process::id();
-        let names = [&self.dirs.runtime, &self.dirs.data];
-        let names: Vec<memchr::memmem::Finder<'_>> =
-            names.iter().map(|dir| memchr::memmem::Finder::new(dir.as_os_str().as_bytes())).collect();
+        let lease = self.dirs.runtime.file_name().unwrap_or_default().as_bytes();
+        let names = [self.dirs.runtime.as_os_str().as_bytes(), self.dirs.data.as_os_str().as_bytes()];
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            if pid != own && names.iter().any(|name| name.find(&arguments).is_some()) {
-                let program = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+            let program = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+            let holds = |name: &[u8]| memchr::memmem::find(&arguments, name).is_some();
+            let is_of_lease = names.iter().any(|name| holds(name)) || (program.ends_with(b"ssh") && holds(lease));
+            if pid != std::process::id() && is_of_lease {
                 found.push(format!("{pid} (`{}`)", String::from_utf8_lossy(program)));
             }
         }
@@ -96,12 +96,12 @@ impl Remains {
 
     /// Mounts of this mount namespace in the lease's directories: removing a tree must not descend into one.
     fn mounts(&self) -> Vec<String> {
-        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        table
+        // Another mount's name may be no UTF-8; ours is.
+        let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        String::from_utf8_lossy(&table)
             .lines()
-            .filter_map(|line| line.split(' ').nth(4))
+            .filter_map(|line| line.split(' ').nth(4).map(unescape))
             .filter(|point| [&self.dirs.runtime, &self.dirs.data].iter().any(|dir| Path::new(point).starts_with(dir)))
-            .map(str::to_owned)
             .collect()
     }
 
@@ -132,5 +132,37 @@ impl Remains {
                 Err(Error::new(ErrorKind::ReleaseUnconfirmed, format!("directory `{}` ({why})", dir.display())))
             }
         }
+    }
+}
+
+/// A path of the mount table: space, tab, line break and backslash are written as three octal digits.
+fn unescape(path: &str) -> String {
+    let mut parts = path.split('\\');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match (code, part.get(3..)) {
+            (Some(code), Some(rest)) => {
+                text.push(char::from(code));
+                text.push_str(rest);
+            }
+            _ => {
+                text.push('\\');
+                text.push_str(part);
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_read_as_they_are() {
+        assert_eq!(unescape("/plain"), "/plain");
+        assert_eq!(unescape(r"/a\040b\134c\012"), "/a b\\c\n");
+        assert_eq!(unescape(r"/odd\9"), r"/odd\9");
     }
 }

@@ -74,6 +74,8 @@ impl Runner {
     }
 
     fn spawn(tools: &Tools, dirs: &LeaseDirs, cgroups: &[PathBuf], port: u16) -> Result<Self> {
+        let init = dirs.runtime.join("runner.sh");
+        std::fs::write(&init, INIT).context(ErrorKind::State, || format!("cannot write `{}`", init.display()))?;
         let log = dirs.runtime.join("runner.log");
         let log =
             std::fs::File::create(&log).context(ErrorKind::State, || format!("cannot write `{}`", log.display()))?;
@@ -100,12 +102,12 @@ impl Runner {
                 "rootless",
             ),
         };
-        let mut child = command
-            .args(["/bin/sh", "-c", INIT, "runner"])
-            .arg(&dirs.runtime)
-            .arg(&tools.sshd)
-            .args([mode, SECRETS_SIZE])
-            .spawn(Stdio::piped(), Stdio::null(), Stdio::from(log))?;
+        let mut child =
+            command.arg("/bin/sh").arg(&init).arg(&dirs.runtime).arg(&tools.sshd).args([mode, SECRETS_SIZE]).spawn(
+                Stdio::piped(),
+                Stdio::null(),
+                Stdio::from(log),
+            )?;
         let hold = child.stdin.take();
         Ok(Self { child, hold, port })
     }
@@ -128,7 +130,7 @@ impl Runner {
                     if !ended && log.contains("Address already in use") {
                         return Ok(false);
                     }
-                    return Err(Error::new(ErrorKind::Provider, format!("the runner did not start: {log}")));
+                    return Err(not_started(&log));
                 }
                 tokio::time::sleep(POLL).await;
             }
@@ -157,6 +159,17 @@ impl Runner {
             )),
         }
     }
+}
+
+/// Without namespaces there is no runner: nothing weaker is taken silently.
+fn not_started(log: &str) -> Error {
+    let message = format!("the runner did not start: {log}");
+    if log.contains("Operation not permitted") || log.contains("Permission denied") {
+        return Error::new(ErrorKind::NoCapacity, message)
+            .hint("a local runner needs PID and mount namespaces: in a container, give it CAP_SYS_ADMIN")
+            .hint("or choose another provider");
+    }
+    Error::new(ErrorKind::Provider, message)
 }
 
 /// A port that was free a moment ago.

@@ -50,7 +50,8 @@ impl LocalMachine {
         program_dirs.extend(["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
         let config = LocalConfig {
             program_dirs,
-            cache_dir: dir.join("cache"),
+            // An odd name: nothing below may be read by a shell.
+            cache_dir: dir.join("c ac'he $x"),
             runtime_dir: dir.join("run"),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
             cache_cap_bytes: 0,
