@@ -178,7 +178,7 @@ pub struct BuildArgs {
     #[arg(long, value_name = "ID", help_heading = "Caller")]
     pub actor_id: Option<String>,
 
-    /// BuildDirectives in Nickel
+    /// BuildDirectives in Nickel (not part of this version)
     #[arg(long, value_name = "FILE", help_heading = "Caller")]
     pub directives: Option<PathBuf>,
 

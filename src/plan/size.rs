@@ -214,7 +214,7 @@ fn by_language(request: &SizeRequest<'_>) -> String {
     let evidence = if request.evidence.is_empty() { String::new() } else { format!(" ({})", request.evidence) };
     match request.languages.knows(request.language) {
         true => format!("{}{evidence} gets {need} by default", request.language),
-        false => format!("no language with a default of its own{evidence} gets {need}"),
+        false => format!("the default for any other project{evidence} is {need}"),
     }
 }
 

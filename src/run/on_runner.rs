@@ -10,6 +10,7 @@ use super::attempt::{Facts, Job};
 use super::{evidence, failpoint, results};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Endpoint;
+use crate::plan::GB;
 use crate::record::{Sampler, SamplerScope};
 use crate::remote::Session;
 use crate::report::envelope::Steps;
@@ -19,6 +20,9 @@ use crate::solve::buildkitd::{self, BuildkitConfig, DaemonState, RegistryConfig}
 use crate::solve::oom::{self, Counters, FailureFacts, Judgement};
 use crate::solve::{BuildState, Failure, buildctl, secret_store};
 use crate::sync::{self, RemoteShell, SyncRequest};
+
+/// What is said of metrics that are not the build's alone.
+const WHOLE_MACHINE: &str = "the build has no cgroup of its own, so its metrics are those of the whole machine";
 
 /// How the work on a runner ended, when nothing went wrong with the runner itself.
 #[derive(Debug)]
@@ -166,6 +170,9 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
         if let Some(sampler) = sampler {
             let samples = sampler.finish().await;
             facts.metrics = samples.metrics();
+            if facts.metrics.is_some() && samples.whole_machine() {
+                facts.warnings.push(WHOLE_MACHINE.to_owned());
+            }
         }
         let end = end?;
         let after = evidence::read(session, self.endpoint, before.kernel_log.last).await.ok();
@@ -263,6 +270,10 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
         );
         facts.warnings.extend(state.warnings());
         if judgement.verdict.is_memory() {
+            if let Some(limit) = judgement.limit_bytes {
+                // Memory ran out between two samples: the peak is the limit itself.
+                facts.metrics = facts.metrics.map(|metrics| metrics.having_reached(gigabytes(limit)));
+            }
             return Ok(Solved::OutOfMemory(judgement));
         }
         let diagnosis = tokio::time::timeout(Duration::from_secs(10), buildkitd::diagnose(session, self.endpoint))
@@ -292,6 +303,11 @@ fn remote_shell(session: &Session) -> RemoteShell {
         control_socket: shell.control_socket,
         host_alias: shell.host,
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / GB as f64
 }
 
 fn plain_http(host: &str) -> RegistryConfig {

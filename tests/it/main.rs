@@ -15,6 +15,7 @@ mod context;
 mod context_dockerignore;
 mod context_project;
 mod events;
+mod help;
 mod local;
 mod local_leaks;
 mod local_memory;
