@@ -11,6 +11,7 @@ use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -49,9 +50,10 @@ impl Default for ClientOptions {
 pub struct Client {
     options: ClientOptions,
     config: Arc<DockerConfig>,
-    http: reqwest::Client,
+    /// Made when it is first needed: it reads every certificate that this machine trusts.
+    http: OnceCell<reqwest::Client>,
     /// For registries on this machine, which no proxy can reach.
-    direct: reqwest::Client,
+    direct: OnceCell<reqwest::Client>,
 }
 
 /// One repository as it is talked to.
@@ -68,23 +70,9 @@ struct Target<'a> {
 }
 
 impl Client {
-    /// A client with the logins of `config`. The process-wide TLS provider must be installed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Network`] when TLS cannot be set up.
-    pub fn new(options: ClientOptions, config: Arc<DockerConfig>) -> Result<Self> {
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("lian-build/", env!("CARGO_PKG_VERSION")))
-                .timeout(options.request_timeout)
-                .connect_timeout(options.request_timeout.min(Duration::from_secs(10)))
-                .redirect(reqwest::redirect::Policy::custom(follow))
-        };
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().context(ErrorKind::Network, || "cannot set up TLS for registries".to_owned())
-        };
-        let (http, direct) = (build(builder())?, build(builder().no_proxy())?);
-        Ok(Self { options, config, http, direct })
+    /// A client with the logins of `config`. The process-wide TLS provider must be installed before it is used.
+    pub fn new(options: ClientOptions, config: Arc<DockerConfig>) -> Self {
+        Self { options, config, http: OnceCell::new(), direct: OnceCell::new() }
     }
 
     /// True when plain HTTP is spoken to `host`: what BuildKit must be told, too.
@@ -127,7 +115,7 @@ impl Client {
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .context(ErrorKind::Usage, || format!("`{host}` is no registry's address"))?;
         Ok(Target {
-            http: if is_loopback_host(host) { &self.direct } else { &self.http },
+            http: self.http(is_loopback_host(host)).await?,
             host,
             repository: reference.repository(),
             base,
@@ -135,6 +123,19 @@ impl Client {
             place: self.config.place(),
             actions,
         })
+    }
+
+    async fn http(&self, direct: bool) -> Result<&reqwest::Client> {
+        let build = || async {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("lian-build/", env!("CARGO_PKG_VERSION")))
+                .timeout(self.options.request_timeout)
+                .connect_timeout(self.options.request_timeout.min(Duration::from_secs(10)))
+                .redirect(reqwest::redirect::Policy::custom(follow));
+            let builder = if direct { builder.no_proxy() } else { builder };
+            builder.build().context(ErrorKind::Network, || "cannot set up TLS for registries".to_owned())
+        };
+        if direct { &self.direct } else { &self.http }.get_or_try_init(build).await
     }
 
     async fn retry<T, F: Future<Output = Result<T, Failure>>>(&self, attempt: impl FnMut() -> F) -> Result<T> {

@@ -101,7 +101,7 @@ impl Run<'_> {
         let secrets = crate::inputs::secret::load_all(&self.request.secrets, &self.services.environment)?;
         let logins = Arc::new(DockerConfig::load(&self.services.environment)?);
         let options = ClientOptions { insecure: self.request.insecure_registries.clone(), ..ClientOptions::default() };
-        let client = Client::new(options, Arc::clone(&logins))?;
+        let client = Client::new(options, Arc::clone(&logins));
         for reference in pushed(&prepared) {
             let _wait = self.progress.wait(&format!("{} to allow the push", reference.host()));
             client.check_push(&reference).await?;

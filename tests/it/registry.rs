@@ -29,7 +29,7 @@ fn docker_config(json: &str) -> (tempfile::TempDir, DockerConfig) {
 fn client_with(json: &str, options: ClientOptions) -> Client {
     install_tls();
     let (_directory, config) = docker_config(json);
-    Client::new(options, Arc::new(config)).unwrap()
+    Client::new(options, Arc::new(config))
 }
 
 fn client(json: &str) -> Client {
