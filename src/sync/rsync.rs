@@ -142,6 +142,8 @@ fn failure(code: i32, errors: &[String]) -> Error {
                 .hint("build again when nothing writes to the context, or add what changes to `.dockerignore`")
         }
         11 | 23 | 24 => Error::new(ErrorKind::Runner, format!("the context could not be written on the runner{said}")),
+        1 | 2 => Error::new(ErrorKind::Runner, format!("`rsync` does not take our options{said}"))
+            .hint("rsync 3.1.3 or newer is needed here and on the runner; macOS brings another program of that name"),
         code => Error::new(ErrorKind::Runner, format!("`rsync` failed with exit code {code}{said}")),
     }
 }

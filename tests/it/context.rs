@@ -127,6 +127,7 @@ fn a_named_dockerfile_that_is_missing_says_where_it_was_looked_for() {
     let error = refusal(load(directory.path(), Some(Path::new("docker/Dockerfile"))));
     let beside = directory.path().join("docker/Dockerfile");
     assert_says(&error, &["`docker/Dockerfile`", "relative to the current directory", beside.to_str().unwrap()]);
+    assert_says(&refusal(load(directory.path(), Some(Path::new("-")))), &["standard input"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `.dockerignore` against the answers recorded from BuildKit's own modules.
+//! `.dockerignore` against the answers recorded from BuildKit's own modules, and against a real `buildkitd`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use lian_build::inputs::context::load_named;
 use serde::Deserialize;
+
+use crate::support::{LocalMachine, Runner};
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -97,4 +99,45 @@ fn every_recorded_answer_of_buildkit_is_ours_too() {
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), recorded.cases.len(), wrong.join("\n"));
     assert!(recorded.cases.len() > 1000, "the fixture is cut short");
+}
+
+/// How many of the recorded ignore files go through a whole build: every n-th.
+const EVERY: usize = 60;
+
+/// What `COPY . /` finds of the tree at `root`.
+async fn copied(runner: &Runner, root: &Path, output: &Path) -> BTreeSet<Vec<u8>> {
+    let context = format!("context={}", root.display());
+    let output_option = format!("type=local,dest={}", output.display());
+    // The last `--local context` counts.
+    let (code, said) = runner
+        .build("FROM scratch\nCOPY . /\n", &["--local", &context, "--output", &output_option, "--no-cache"])
+        .await;
+    assert_eq!(code, 0, "{said}");
+    walkdir::WalkDir::new(output)
+        .min_depth(1)
+        .into_iter()
+        .map(|entry| entry.unwrap().path().strip_prefix(output).unwrap().as_os_str().as_bytes().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_real_build_copies_what_we_would_send() {
+    let recorded: Recorded =
+        serde_json::from_str(include_str!("../fixtures/dockerignore/recorded.json")).expect("the fixture is JSON");
+    let root = tempfile::tempdir().unwrap();
+    plant(root.path(), &recorded.tree);
+    let machine = LocalMachine::new();
+    let runner = Runner::start(&machine, 1.0).await;
+    for case in recorded.cases.iter().filter(|case| case.error.is_none()).step_by(EVERY) {
+        let ours = sent(root.path(), &bytes(&case.ignore)).unwrap();
+        let output = tempfile::tempdir_in(machine.path()).unwrap();
+        let theirs = copied(&runner, root.path(), output.path()).await;
+        assert_eq!(
+            ours.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>(),
+            theirs.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>(),
+            "{:?}",
+            case.ignore
+        );
+    }
+    runner.release(&machine).await;
 }

@@ -52,6 +52,9 @@ impl DockerfileSource {
     }
 
     fn named(root: &Root, file: &Path) -> Result<Self> {
+        if file.as_os_str() == "-" {
+            return Err(Error::usage("a Dockerfile on standard input is not supported").hint("write it to a file"));
+        }
         let shown = file.display();
         let missing = |error: std::io::Error| {
             let beside = root.given().join(file);
