@@ -14,6 +14,9 @@ const FLOOR_CPU: f64 = 2.0;
 /// The least that history advises, in GB.
 const FLOOR_MEMORY_GB: f64 = 4.0;
 
+/// No machine has more CPUs or GB than this; a larger number is a fault of whoever wrote it.
+const MOST: f64 = 1e6;
+
 /// What is done with history.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Seen {
@@ -105,5 +108,5 @@ fn with_headroom(value: f64) -> f64 {
 }
 
 fn is_amount(value: &f64) -> bool {
-    value.is_finite() && *value > 0.0
+    *value > 0.0 && *value <= MOST
 }

@@ -196,7 +196,7 @@ fn the_languages_reason_has_its_evidence() {
         "rust (Cargo.toml) gets 4 cpu and 8 GB by default: cax21 is the smallest tier that holds them"
     );
     let unknown = Given { language: Some("cobol"), ..Given::default() };
-    assert!(unknown.reason().starts_with("the default for any other project (Cargo.toml) gets 2 cpu and 4 GB"));
+    assert!(unknown.reason().starts_with("the default for any other project (Cargo.toml) is 2 cpu and 4 GB"));
 }
 
 #[test]
