@@ -108,6 +108,20 @@ fn the_step_that_was_cancelled_is_not_the_one_that_failed() {
 }
 
 #[test]
+fn the_step_whose_whole_error_is_named_is_the_one_that_failed() {
+    let mut state = BuildState::default();
+    for (digest, error) in
+        [("a", "exit code: 1"), ("b", "process \"make\" did not complete: exit code: 1"), ("c", "exit")]
+    {
+        let vertex = serde_json::json!({ "vertexes": [{ "digest": digest, "name": digest, "error": error,
+            "started": "2026-01-01T00:00:00Z", "completed": "2026-01-01T00:00:01Z" }] });
+        state.apply(&serde_json::from_value(vertex).unwrap(), &mut ());
+    }
+    state.client_text(b"error: failed to solve: process \"make\" did not complete: exit code: 1", &mut ());
+    assert_eq!(state.failure().step_name.as_deref(), Some("b"));
+}
+
+#[test]
 fn errors_without_a_command_are_told_too() {
     let failure = fold(recorded!("missing-copy")).failure();
     assert_eq!(failure.step_name.unwrap(), "[2/2] COPY nowhere.txt /x");

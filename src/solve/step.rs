@@ -241,3 +241,91 @@ impl Step {
 fn short_name(name: &str) -> String {
     sanitise::short(name, MAX_NAME)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solve::status::ProgressGroup;
+
+    fn at(second: u8) -> Option<Timestamp> {
+        Some(format!("2026-01-01T00:00:{second:02}Z").parse().unwrap())
+    }
+
+    fn run(digest: &str, started: u8, completed: Option<u8>) -> Vertex {
+        Vertex {
+            digest: digest.to_owned(),
+            started: at(started),
+            completed: completed.and_then(at),
+            ..Vertex::default()
+        }
+    }
+
+    fn step(versions: &[Vertex]) -> Step {
+        let mut step = Step::new(0, "RUN x", false);
+        for version in versions {
+            step.update(version);
+        }
+        step
+    }
+
+    #[test]
+    fn a_late_copy_of_the_first_version_undoes_nothing() {
+        let first = Vertex { digest: "a".to_owned(), ..Vertex::default() };
+        let cached = Vertex { cached: true, ..run("a", 1, Some(1)) };
+        assert_eq!(step(&[first.clone(), cached.clone(), first.clone()]).status(), StepStatus::Cached);
+        assert_eq!(step(&[first]).status(), StepStatus::Pending);
+        // A new run does.
+        assert_eq!(step(&[cached, run("a", 2, None)]).status(), StepStatus::Running);
+    }
+
+    #[test]
+    fn cancelled_is_not_failed() {
+        let ended = |error: &str| step(&[Vertex { error: error.to_owned(), ..run("a", 1, Some(2)) }]).status();
+        assert_eq!(ended("exit code: 137: context canceled: context canceled"), StepStatus::Cancelled);
+        assert_eq!(ended("exit code: 137"), StepStatus::Failed);
+        assert_eq!(ended(""), StepStatus::Done);
+    }
+
+    #[test]
+    fn time_that_passes_for_two_members_counts_once() {
+        let second = Timestamp::from_second(1_767_225_620).unwrap();
+        assert_eq!(Some(second), at(20));
+        let overlapping = step(&[run("a", 1, Some(5)), run("b", 3, Some(8)), run("c", 10, Some(11))]);
+        assert_eq!(overlapping.elapsed(second), Duration::from_secs(8));
+        assert_eq!(step(&[run("a", 1, Some(2)), run("a", 15, None)]).elapsed(second), Duration::from_secs(6));
+        // A clock that is behind makes no negative times.
+        assert_eq!(step(&[run("a", 15, None)]).elapsed(Timestamp::MIN), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_group_of_weak_members_stays_hidden() {
+        let member = |weak: bool, error: &str| Vertex {
+            group: Some(ProgressGroup { weak, ..ProgressGroup::default() }),
+            error: error.to_owned(),
+            ..run("a", 1, Some(2))
+        };
+        let mut group = Step::new(0, "COPY --link", true);
+        group.update(&member(true, ""));
+        assert!(group.is_hidden());
+        for shows in [member(false, ""), member(true, "broken")] {
+            let mut group = group.clone();
+            group.update(&shows);
+            assert!(!group.is_hidden());
+        }
+    }
+
+    #[test]
+    fn what_comes_without_end_keeps_little() {
+        let mut step = Step::new(0, &"x".repeat(100_000), false);
+        for number in 0..2000 {
+            step.update(&run(&format!("member {number}"), 1, None));
+            let started = at(0).and_then(|first| first.checked_add(jiff::SignedDuration::from_secs(number)).ok());
+            step.update(&Vertex { started, error: "e".repeat(100_000), ..run("member 0", 1, None) });
+            step.update_transfer(&VertexStatus { id: format!("layer {number}"), ..VertexStatus::default() });
+        }
+        assert_eq!((step.members.len(), step.transfers.len()), (MAX_MEMBERS, MAX_TRANSFERS));
+        let member = step.members.get("member 0").unwrap();
+        assert_eq!((member.runs.len(), member.error.len()), (MAX_RUNS, MAX_ERROR));
+        assert!(step.name().chars().count() <= MAX_NAME + 1);
+    }
+}
