@@ -237,7 +237,8 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
         facts.warnings.extend(judgement.warning);
         let metadata = results::Metadata::fetch(session, self.endpoint).await?;
         let wait = self.job.progress.wait("the result's way back");
-        let outputs = results::fetch(session, self.endpoint, &self.job.prepared.plan.solve.exports).await?;
+        let outputs =
+            results::fetch(session, self.endpoint, &self.job.prepared.plan.solve.exports, &mut facts.warnings).await?;
         drop(wait);
         Ok(Solved::Succeeded {
             digest: metadata.digest().map(str::to_owned),

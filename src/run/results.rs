@@ -14,6 +14,7 @@ use crate::lease::Endpoint;
 use crate::plan::{Export, Purpose};
 use crate::process::Cmd;
 use crate::remote::Session;
+use crate::report::units;
 use crate::solve::{buildctl, unpack};
 
 /// The part of BuildKit's metadata that counts here.
@@ -58,8 +59,13 @@ enum Arrived {
 }
 
 /// Brings every result home that has a place on the caller's machine, and says where each is. Nothing is put in its place
-/// before all have arrived.
-pub(super) async fn fetch(session: &Session, endpoint: &Endpoint, exports: &[Export]) -> Result<Vec<String>> {
+/// before all have arrived. What the user should know of them goes to `warnings`.
+pub(super) async fn fetch(
+    session: &Session,
+    endpoint: &Endpoint,
+    exports: &[Export],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>> {
     let mut arrived = Vec::new();
     for (index, export) in exports.iter().enumerate() {
         let path = buildctl::output_path(&endpoint.paths, index);
@@ -90,7 +96,14 @@ pub(super) async fn fetch(session: &Session, endpoint: &Endpoint, exports: &[Exp
                 }
             }
             Arrived::Directory(directory, dest) => {
-                directory.commit()?;
+                let unpacked = directory.commit()?;
+                if unpacked.stripped > 0 {
+                    let count = units::count(unpacked.stripped, "file or directory");
+                    warnings.push(format!(
+                        "in `{}` setuid, setgid and sticky bits were taken off: {count}",
+                        dest.display()
+                    ));
+                }
                 dest.display().to_string()
             }
         });
