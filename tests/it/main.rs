@@ -25,6 +25,7 @@ mod nickel;
 mod oom;
 mod oom_probe;
 mod oom_shapes;
+mod progress;
 mod record_sampler;
 mod record_store;
 mod registry;

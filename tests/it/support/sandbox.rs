@@ -102,6 +102,23 @@ impl Sandbox {
         command
     }
 
+    /// A shell line in this world, on a terminal whose screen comes back as standard output.
+    #[expect(clippy::disallowed_methods, reason = "tests start the command as a user would")]
+    pub(crate) fn on_terminal(&self, shell: &str) -> Command {
+        let made = self.command();
+        let mut command = Command::new("script");
+        command.env_clear().envs(made.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+            .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
+            .args(["--quiet", "--return", "--command", shell, "/dev/null"])
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
     /// Runs the command to its end, and checks that nothing of it is left.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
         self.start(self.command().args(args)).wait()
