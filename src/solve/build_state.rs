@@ -170,7 +170,10 @@ impl BuildState {
             let said = sanitise::short(error, MAX_WARNING);
             ((step.is_cache_import() || step.is_cache_export()) && !missing).then(|| format!("{}: {said}", step.name()))
         });
-        self.warnings.iter().cloned().chain(caches).collect()
+        let dropped = (self.dropped > 0).then(|| {
+            format!("the build has more steps than are followed: {} messages about others were left out", self.dropped)
+        });
+        self.warnings.iter().cloned().chain(caches).chain(dropped).collect()
     }
 
     /// The last lines that a step printed.

@@ -236,6 +236,19 @@ fn many_loud_steps_together_keep_little() {
 }
 
 #[test]
+fn steps_without_end_are_bounded_and_that_is_said() {
+    let mut state = BuildState::default();
+    for number in 0..MAX_STEPS + 5 {
+        let vertex = Vertex { digest: format!("sha256:{number}"), ..Vertex::default() };
+        state.apply(&SolveStatus { vertexes: vec![vertex], ..SolveStatus::default() }, &mut ());
+    }
+    let vertex = Vertex { digest: "x".repeat(MAX_ID + 1), ..Vertex::default() };
+    state.apply(&SolveStatus { vertexes: vec![vertex], ..SolveStatus::default() }, &mut ());
+    assert_eq!(state.steps().count(), MAX_STEPS);
+    assert!(state.warnings().first().unwrap().contains(" 6 messages "), "{:?}", state.warnings());
+}
+
+#[test]
 fn first_step_time_is_the_earliest_start() {
     assert_eq!(
         fold(recorded!("success")).first_step_started(),

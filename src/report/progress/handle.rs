@@ -3,25 +3,24 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
+use super::driver::{Command, Driver, now};
 use super::event::{Event, Level, Summary};
-use super::fan::Fan;
 use super::live::{LiveView, Screen};
 use super::mode::Mode;
 use super::plain::PlainView;
 use super::quiet::QuietView;
 use super::rawjson::RawJsonView;
-use super::view::{Now, ProgressView};
+use super::view::ProgressView;
 use super::writer::Writer;
 use crate::clock::SharedClock;
 use crate::error::{Context as _, ErrorKind, Result};
 use crate::report::log_file::LogFile;
 use crate::solve::BuildState;
-use crate::solve::rawjson::{Item, RawJson};
 
 /// Most bytes of build output that wait to be shown. More makes the build wait: nothing is queued without bound.
 const MAX_QUEUED: u32 = 1 << 20;
@@ -46,13 +45,6 @@ pub struct Progress {
     room: Arc<Semaphore>,
     log: Option<Arc<PathBuf>>,
     color: bool,
-}
-
-enum Command {
-    Event(Event),
-    Output(Vec<u8>, OwnedSemaphorePermit),
-    EndBuild(oneshot::Sender<BuildState>),
-    Finish(Summary, oneshot::Sender<()>),
 }
 
 /// A wait that is shown as long as this lives.
@@ -90,7 +82,7 @@ impl Progress {
         };
         let (sender, receiver) = mpsc::channel();
         let path = log.as_ref().map(|log| Arc::new(log.path().to_owned()));
-        let driver = Driver { view, writer, log, clock, parser: RawJson::default(), state: BuildState::default() };
+        let driver = Driver::new(view, writer, log, clock);
         std::thread::Builder::new()
             .name("progress".to_owned())
             .spawn(move || driver.run(&receiver))
@@ -174,115 +166,4 @@ impl Progress {
         let _ = self.sender.send(Command::Finish(summary, sender));
         let _ = tokio::time::timeout(FAREWELL, receiver).await;
     }
-}
-
-/// Runs on the thread of its own.
-struct Driver {
-    view: Box<dyn ProgressView>,
-    writer: Writer,
-    log: Option<LogFile>,
-    clock: SharedClock,
-    parser: RawJson,
-    state: BuildState,
-}
-
-impl Driver {
-    fn run(mut self, receiver: &Receiver<Command>) {
-        let mut last_tick = self.clock.monotonic();
-        loop {
-            let due = self.view.tick_every().saturating_sub(self.since(last_tick));
-            let command = receiver.recv_timeout(due);
-            match command {
-                Ok(Command::Event(event)) => self.event(&event),
-                Ok(Command::Output(chunk, permit)) => {
-                    self.output(&chunk);
-                    self.view.flush();
-                    self.writer.release(permit);
-                }
-                Ok(Command::EndBuild(answer)) => {
-                    let state = self.end_build();
-                    // A caller that no longer waits needs no answer.
-                    let _ = answer.send(state);
-                }
-                Ok(Command::Finish(summary, answer)) => {
-                    self.finish(&summary);
-                    self.writer.answer(answer);
-                    return;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            self.report_log_fault();
-            self.view.flush();
-            if self.since(last_tick) >= self.view.tick_every() {
-                last_tick = self.clock.monotonic();
-                self.view.tick(&self.state, now(&self.clock));
-                self.view.flush();
-            }
-        }
-    }
-
-    fn since(&self, then: Instant) -> Duration {
-        self.clock.monotonic().saturating_duration_since(then)
-    }
-
-    fn event(&mut self, event: &Event) {
-        if let Some(log) = &mut self.log {
-            match event {
-                Event::Stage(name) => log.note(&format!("==> {name}")),
-                Event::Waiting(what) => log.note(what),
-                Event::Attempt { number, tier } => log.note(&format!("==> attempt {number} on {tier}")),
-                Event::Message { text, .. } => log.note(text),
-                Event::Ready | Event::Transfer { .. } => {}
-            }
-        }
-        self.view.event(event, now(&self.clock));
-    }
-
-    fn output(&mut self, chunk: &[u8]) {
-        let Self { view, log, parser, state, .. } = self;
-        parser.feed(chunk, &mut |item| take(item, &mut **view, log.as_mut(), state));
-    }
-
-    fn end_build(&mut self) -> BuildState {
-        let Self { view, log, parser, state, .. } = self;
-        parser.finish(&mut |item| take(item, &mut **view, log.as_mut(), state));
-        if let Some(log) = &mut self.log {
-            log.flush();
-        }
-        self.view.tick(&self.state, now(&self.clock));
-        self.view.flush();
-        self.parser = RawJson::default();
-        std::mem::take(&mut self.state)
-    }
-
-    fn finish(&mut self, summary: &Summary) {
-        if let Some(log) = &mut self.log {
-            log.note(&summary.headline);
-            log.flush();
-        }
-        self.report_log_fault();
-        self.view.finish(summary, now(&self.clock));
-        self.view.flush();
-    }
-
-    fn report_log_fault(&mut self) {
-        if let Some(text) = self.log.as_mut().and_then(LogFile::take_fault) {
-            self.view.event(&Event::Message { level: Level::Warning, text }, now(&self.clock));
-        }
-    }
-}
-
-fn take(item: Item<'_>, view: &mut dyn ProgressView, log: Option<&mut LogFile>, state: &mut BuildState) {
-    match item {
-        Item::Status { line, status } => {
-            view.raw_message(line);
-            state.apply(&status, &mut Fan { view, log });
-        }
-        Item::Text(line) => state.client_text(line, &mut Fan { view, log }),
-    }
-}
-
-fn now(clock: &SharedClock) -> Now {
-    Now { monotonic: clock.monotonic(), wall: clock.now() }
 }

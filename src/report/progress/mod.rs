@@ -5,6 +5,7 @@
 //! or what is known of the build.
 
 mod columns;
+mod driver;
 mod event;
 mod fan;
 mod frame;

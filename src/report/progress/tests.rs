@@ -115,6 +115,12 @@ async fn a_wait_is_said_in_words() {
 }
 
 #[tokio::test]
+async fn what_is_not_understood_is_said() {
+    let (text, _) = show(Mode::Plain, b"{\"vertexes\":7}\n{\n").await;
+    assert!(text.starts_with("warning: 2 lines of BuildKit's progress not understood\n"), "{text}");
+}
+
+#[tokio::test]
 async fn quiet_says_nothing_but_errors() {
     let kept = Kept::default();
     let progress = start(Mode::Quiet, kept.clone(), None);
