@@ -82,6 +82,9 @@ pub struct Endpoint {
     pub host_key: String,
     /// The private key made for this lease.
     pub identity_file: PathBuf,
+    /// A directory on the caller's machine for this lease's SSH connection: private, short enough for a socket, made
+    /// when it is needed, and removed with the lease, also by a sweep after we were killed.
+    pub session_dir: PathBuf,
     /// Where things are on the runner.
     pub paths: RunnerPaths,
     /// How far the runner is apart.

@@ -148,17 +148,9 @@ async fn lease_and_work(
     facts.endpoint = Some(endpoint.clone());
     (job.on_lease)();
     failpoint::panic_at("panic-on-lease", &job.services.environment);
-    let session_dir = match tempfile::Builder::new().prefix("lb-").tempdir() {
-        Ok(directory) => directory,
-        Err(error) => {
-            return End::Broken(
-                Error::new(ErrorKind::State, "cannot make a temporary directory for the SSH connection").because(error),
-            );
-        }
-    };
     job.progress.stage("sync");
     let runner = OnRunner { job, endpoint: &endpoint, deadline: Instant::now() + budget };
-    match runner.work(session_dir.path(), facts).await {
+    match runner.work(facts).await {
         Ok(Solved::Succeeded { digest, metadata, outputs }) => End::Succeeded { digest, metadata, outputs },
         Ok(Solved::Failed(failure, judgement)) => End::Failed(failure, judgement),
         Ok(Solved::OutOfMemory(judgement)) => End::OutOfMemory(judgement),

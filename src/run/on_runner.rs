@@ -1,6 +1,5 @@
 //! [`OnRunner`]: what happens on one leased runner, from the first connection to the results being home.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
@@ -64,8 +63,8 @@ impl OnRunner<'_> {
     ///
     /// # Errors
     /// Faults of the runner or the way to it.
-    pub(super) async fn work(&self, session_dir: &Path, facts: &mut Facts) -> Result<Solved> {
-        let session = Session::connect(self.endpoint, session_dir).await?;
+    pub(super) async fn work(&self, facts: &mut Facts) -> Result<Solved> {
+        let session = Session::connect(self.endpoint, &self.endpoint.session_dir).await?;
         let solved = self.solve_in(&session, facts).await;
         // The connection's end says nothing about the build; the release ends it for certain.
         if let Err(error) = session.close().await {

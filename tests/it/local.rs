@@ -22,6 +22,11 @@ async fn a_runner_builds_and_leaves_nothing() {
     assert!(started.workers.contains("overlayfs"), "{}", started.workers);
     let (code, said) = runner.build("FROM scratch\nCOPY Dockerfile /\n", &[]).await;
     assert_eq!(code, 0, "{said}");
+    // What the tests look for is seen while it is there.
+    let seen = machine.leftovers(&runner.request.lease_id).find();
+    for kind in ["process", "cgroup", "entry"] {
+        assert!(seen.iter().any(|line| line.starts_with(kind)), "no {kind} in {seen:#?}");
+    }
     runner.release(&machine).await;
 }
 

@@ -103,6 +103,7 @@ impl HeldLease {
             user: "root".to_owned(),
             host_key: host_key.0,
             identity_file: self.dirs.client_key(),
+            session_dir: self.dirs.session(),
             paths: self.runner_paths(&buildkit_root)?,
             isolation: Isolation::None,
             shared: true,

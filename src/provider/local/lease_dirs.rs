@@ -43,6 +43,11 @@ impl LeaseDirs {
         self.runtime.join("client_key")
     }
 
+    /// Our end of the SSH connection.
+    pub(super) fn session(&self) -> PathBuf {
+        self.runtime.join("ssh")
+    }
+
     pub(super) fn bin(&self) -> PathBuf {
         self.runtime.join("bin")
     }

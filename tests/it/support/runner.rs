@@ -28,8 +28,7 @@ impl Runner {
     pub(crate) async fn lease_as(machine: &LocalMachine, request: LeaseRequest) -> Self {
         let provider = machine.provider();
         let endpoint = provider.acquire(&request, &|_| (), &CancellationToken::new()).await.unwrap();
-        let dir = machine.config.runtime_dir.join(request.lease_id.as_str()).join("session");
-        let session = Session::connect(&endpoint, &dir).await.unwrap();
+        let session = Session::connect(&endpoint, &endpoint.session_dir).await.unwrap();
         Self { provider, request, endpoint, session }
     }
 
