@@ -13,6 +13,8 @@ use crate::solve::csv;
 
 mod destination;
 
+pub use destination::check_file;
+
 /// What is made of the build's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {

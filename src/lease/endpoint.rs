@@ -107,4 +107,6 @@ pub struct Endpoint {
     pub architecture: String,
     /// What the user should know: cpus reduced, isolation none, memory not enforced.
     pub notes: Vec<String>,
+    /// What the result must say, too: memory reduced, or its limit not enforced.
+    pub warnings: Vec<String>,
 }

@@ -2,6 +2,8 @@
 
 use super::Export;
 use crate::inputs::build_arg::{BuildContext, KeyValue};
+use crate::inputs::output::OutputKind;
+use crate::registry::Reference;
 
 /// Which steps may not come from the cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,4 +62,18 @@ pub struct Solve {
     pub exports: Vec<Export>,
     /// Registries that are spoken to over plain HTTP.
     pub insecure_registries: Vec<String>,
+}
+
+impl Solve {
+    /// Everything that is pushed.
+    pub fn pushed_references(&self) -> Vec<Reference> {
+        self.exports.iter().flat_map(Export::pushed_references).collect()
+    }
+
+    /// How many of the results are images.
+    pub fn images(&self) -> usize {
+        let is_image =
+            |export: &&Export| matches!(export.spec.kind, OutputKind::Image | OutputKind::Docker | OutputKind::Oci);
+        self.exports.iter().filter(is_image).count()
+    }
 }

@@ -322,11 +322,27 @@ pub struct ErrorInfo {
     pub message: String,
     /// What to do, one line each.
     pub hints: Vec<String>,
+    /// The step that failed; `null` when none did.
+    pub step: Option<String>,
+    /// The last lines that step printed.
+    pub log_tail: Vec<String>,
+    /// The Dockerfile around it; `>>>` marks its line.
+    pub excerpt: Vec<String>,
+    /// The file with the full log; `null` when there is none.
+    pub log: Option<String>,
 }
 
 impl From<&Error> for ErrorInfo {
     fn from(error: &Error) -> Self {
-        Self { kind: error.kind().as_str().to_owned(), message: error.message(), hints: error.hints().to_vec() }
+        Self {
+            kind: error.kind().as_str().to_owned(),
+            message: error.message(),
+            hints: error.hints().to_vec(),
+            step: None,
+            log_tail: Vec::new(),
+            excerpt: Vec::new(),
+            log: None,
+        }
     }
 }
 
@@ -404,7 +420,8 @@ mod tests {
                         "evidence": ["oom_kill grew by 1"] },
                     "released": true }],
                 "cache": { "imported": [], "exported": [] }, "warnings": [],
-                "error": { "kind": "out_of_memory", "message": "memory ran out", "hints": ["take `cax21`"] },
+                "error": { "kind": "out_of_memory", "message": "memory ran out", "hints": ["take `cax21`"],
+                    "step": null, "log_tail": [], "excerpt": [], "log": null },
             })
         );
     }

@@ -55,6 +55,7 @@ mod tests {
 
     fn failure() -> Failure {
         Failure {
+            in_export: false,
             step_name: Some("[2/3] RUN make".to_owned()),
             error: "process \"make\" did not complete successfully: exit code: 2".to_owned(),
             log_tail: vec!["cc -c x.c".to_owned(), "x.c:1: error".to_owned()],

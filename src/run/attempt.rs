@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::on_runner::{OnRunner, Solved};
+use super::publish::Built;
 use super::{Prepared, Services, Signals, failpoint};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{LeaseId, RunId};
@@ -38,8 +39,10 @@ pub(super) struct Job<'a> {
     pub(super) secrets: &'a [SecretFile],
     pub(super) progress: &'a Progress,
     pub(super) signals: &'a Signals,
-    /// Told when the first lease stands.
+    /// Told when a lease stands.
     pub(super) on_lease: &'a dyn Fn(),
+    /// True when memory was asked for, by the user or because it ran out: then it is never reduced.
+    pub(super) memory_is_explicit: bool,
 }
 
 /// What was seen of an attempt, whatever its end.
@@ -47,25 +50,29 @@ pub(super) struct Job<'a> {
 pub(super) struct Facts {
     pub(super) endpoint: Option<Endpoint>,
     pub(super) seconds: Seconds,
+    /// When the sync began, as long as it goes on.
+    pub(super) sync_started: Option<std::time::Instant>,
     /// When the solve began; its time counts also when a signal ends it.
     pub(super) solve_started: Option<std::time::Instant>,
     pub(super) bytes_synced: u64,
     pub(super) steps: Steps,
     pub(super) steps_started: bool,
+    /// False when every instruction came from the cache.
+    pub(super) ran_anything: bool,
     pub(super) metrics: Option<Metrics>,
+    /// Of metrics that are not the build's alone.
+    pub(super) whole_machine: bool,
     pub(super) warnings: Vec<String>,
+    /// Warnings that the progress view has shown already.
+    pub(super) shown_warnings: Vec<String>,
 }
 
 /// How an attempt ended.
 #[derive(Debug)]
 pub(super) enum End {
-    Succeeded {
-        digest: Option<String>,
-        metadata: Vec<u8>,
-        outputs: Vec<String>,
-    },
+    Succeeded(Built),
     Failed(Box<Failure>, Judgement),
-    OutOfMemory(Judgement),
+    OutOfMemory(Box<Failure>, Judgement),
     /// The provider would not or could not lease; nothing was built.
     NoLease(Error),
     /// A fault of the runner or the way to it.
@@ -101,8 +108,13 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier) -> Attempte
         // The work is dropped here: nothing polite comes before the release.
     };
     let started = job.services.clock.monotonic();
-    if let Some(began) = facts.solve_started {
-        facts.seconds.solve = crate::clock::seconds(started.saturating_duration_since(began));
+    facts.finish(started);
+    if matches!(end, End::Cancelled) && facts.solve_started.is_some() {
+        // What was seen of the steps until the signal came; a moment at most.
+        if let Ok(state) = tokio::time::timeout(Duration::from_millis(200), job.progress.end_build()).await {
+            let counts = state.counts();
+            facts.steps = Steps { total: u64::from(counts.total), cached: u64::from(counts.cached) };
+        }
     }
     job.progress.stage("release");
     let released = release(job, &lease_id).await;
@@ -126,7 +138,7 @@ async fn lease_and_work(
         workspace: job.prepared.plan.workspace.clone(),
         actor_id: job.prepared.plan.actor_id.clone(),
         tier: tier.clone(),
-        memory_is_explicit: sizing.memory_is_explicit || number > 1,
+        memory_is_explicit: job.memory_is_explicit,
         attempt: number,
         hard_deadline: hard_deadline(job.services.clock.now(), budget),
     };
@@ -145,15 +157,16 @@ async fn lease_and_work(
     for note in &endpoint.notes {
         job.progress.message(Level::Info, note.clone());
     }
+    facts.warnings.extend(endpoint.warnings.iter().cloned());
     facts.endpoint = Some(endpoint.clone());
     (job.on_lease)();
     failpoint::panic_at("panic-on-lease", &job.services.environment);
     job.progress.stage("sync");
     let runner = OnRunner { job, endpoint: &endpoint, deadline: Instant::now() + budget };
     match runner.work(facts).await {
-        Ok(Solved::Succeeded { digest, metadata, outputs }) => End::Succeeded { digest, metadata, outputs },
+        Ok(Solved::Succeeded(built)) => End::Succeeded(built),
         Ok(Solved::Failed(failure, judgement)) => End::Failed(failure, judgement),
-        Ok(Solved::OutOfMemory(judgement)) => End::OutOfMemory(judgement),
+        Ok(Solved::OutOfMemory(failure, judgement)) => End::OutOfMemory(failure, judgement),
         Ok(Solved::DaemonLost(error)) => End::Lost(error),
         Ok(Solved::TimedOut) => End::TimedOut,
         Err(error) if error.kind() == ErrorKind::Runner => End::Lost(error),
@@ -183,8 +196,20 @@ fn hard_deadline(now: Timestamp, budget: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
+impl Facts {
+    /// Ends what was being timed.
+    fn finish(&mut self, now: std::time::Instant) {
+        if let Some(began) = self.sync_started.take() {
+            self.seconds.sync = crate::clock::seconds(now.saturating_duration_since(began));
+        }
+        if let Some(began) = self.solve_started {
+            self.seconds.solve = crate::clock::seconds(now.saturating_duration_since(began));
+        }
+    }
+}
+
 /// A panic is a bug of ours, but never a reason to leave a machine behind.
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -210,7 +235,7 @@ impl Attempted {
             metrics: self.facts.metrics,
             cost: None,
             oom: match &self.end {
-                End::OutOfMemory(judgement) => envelope::Oom::of(judgement),
+                End::OutOfMemory(_, judgement) => envelope::Oom::of(judgement),
                 _ => None,
             },
             released: self.released.is_ok(),
@@ -220,9 +245,9 @@ impl Attempted {
     /// How it ended, in one word.
     pub(super) fn outcome(&self) -> Outcome {
         match &self.end {
-            End::Succeeded { .. } => Outcome::Succeeded,
+            End::Succeeded(_) => Outcome::Succeeded,
             End::Failed(..) | End::Broken(_) => Outcome::Failed,
-            End::OutOfMemory(_) => Outcome::Oom,
+            End::OutOfMemory(..) => Outcome::Oom,
             End::NoLease(_) | End::Lost(_) => Outcome::Lost,
             End::TimedOut => Outcome::TimedOut,
             End::Cancelled => Outcome::Cancelled,

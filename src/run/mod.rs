@@ -4,11 +4,14 @@
 //! one lease, whose end is always a release.
 
 mod attempt;
+mod attempts;
 pub mod build;
 mod evidence;
 mod failpoint;
 mod on_runner;
 pub mod prepare;
+mod publish;
+mod ready;
 mod results;
 mod retry;
 mod services;

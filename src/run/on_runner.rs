@@ -6,10 +6,11 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
 use super::attempt::{Facts, Job};
+use super::publish::Built;
 use super::{evidence, failpoint, results};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Endpoint;
-use crate::plan::GB;
+use crate::plan::{GB, Network};
 use crate::record::{Sampler, SamplerScope};
 use crate::remote::Session;
 use crate::report::envelope::Steps;
@@ -20,6 +21,9 @@ use crate::solve::oom::{self, Counters, FailureFacts, Judgement};
 use crate::solve::{BuildState, Failure, buildctl, secret_store};
 use crate::sync::{self, RemoteShell, SyncRequest};
 
+/// How long a short question to the runner may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(30);
+
 /// What is said of metrics that are not the build's alone.
 const WHOLE_MACHINE: &str = "the build has no cgroup of its own, so its metrics are those of the whole machine";
 
@@ -27,18 +31,11 @@ const WHOLE_MACHINE: &str = "the build has no cgroup of its own, so its metrics 
 #[derive(Debug)]
 pub(super) enum Solved {
     /// Built; the results are home or in the registry.
-    Succeeded {
-        /// The digest BuildKit names, when an image was made.
-        digest: Option<String>,
-        /// BuildKit's metadata.
-        metadata: Vec<u8>,
-        /// Where the results are.
-        outputs: Vec<String>,
-    },
+    Succeeded(Built),
     /// The build itself failed.
     Failed(Box<Failure>, Judgement),
     /// Memory ran out.
-    OutOfMemory(Judgement),
+    OutOfMemory(Box<Failure>, Judgement),
     /// The runner's daemon is gone.
     DaemonLost(Error),
     /// The time budget is used up.
@@ -75,7 +72,9 @@ impl OnRunner<'_> {
 
     async fn solve_in(&self, session: &Session, facts: &mut Facts) -> Result<Solved> {
         let started = self.job.services.clock.monotonic();
+        facts.sync_started = Some(started);
         let made_ready = tokio::time::timeout_at(self.deadline, self.make_ready(session, facts)).await;
+        facts.sync_started = None;
         facts.seconds.sync = crate::clock::seconds(self.job.services.clock.monotonic() - started);
         let before = match made_ready {
             Ok(ready) => ready?,
@@ -92,20 +91,20 @@ impl OnRunner<'_> {
         let wait = self.job.progress.wait("buildkitd on the runner and the context's transfer");
         let config = BuildkitConfig {
             registries: self.job.prepared.plan.solve.insecure_registries.iter().map(|host| plain_http(host)).collect(),
+            host_network: self.job.prepared.plan.solve.network == Network::Host,
         };
-        let (started, sent, dockerfile, secrets) = tokio::join!(
+        // The first fault ends the others: nobody wants to send gigabytes to a runner whose daemon is dead.
+        let (started, sent, (), ()) = tokio::try_join!(
             buildkitd::start(session, self.endpoint, &config),
             self.send_contexts(session),
             self.send_dockerfile(session),
             secret_store::put(session, self.endpoint, self.job.secrets),
-        );
+        )?;
         drop(wait);
-        facts.bytes_synced = sent?;
-        for note in started?.notes {
+        facts.bytes_synced = sent;
+        for note in started.notes {
             self.job.progress.message(Level::Info, note);
         }
-        dockerfile?;
-        secrets?;
         evidence::read(session, self.endpoint, None).await
     }
 
@@ -166,19 +165,25 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
         let counts = state.counts();
         facts.steps = Steps { total: u64::from(counts.total), cached: u64::from(counts.cached) };
         facts.steps_started = state.first_step_started().is_some();
+        facts.ran_anything = state.ran_anything();
         if let Some(sampler) = sampler {
             let samples = sampler.finish().await;
             facts.metrics = samples.metrics();
-            if facts.metrics.is_some() && samples.whole_machine() {
+            facts.whole_machine = samples.whole_machine();
+            if facts.metrics.is_some() && facts.whole_machine {
                 facts.warnings.push(WHOLE_MACHINE.to_owned());
             }
         }
         let end = end?;
-        let after = evidence::read(session, self.endpoint, before.kernel_log.last).await.ok();
+        if matches!(end, End::TimedOut) {
+            return Ok(Solved::TimedOut);
+        }
+        let reading = evidence::read(session, self.endpoint, before.kernel_log.last);
+        let after = tokio::time::timeout(PROBE_LIMIT, reading).await.ok().and_then(Result::ok);
         match end {
-            End::TimedOut => Ok(Solved::TimedOut),
             End::Exit(0) => self.succeeded(session, before, after.as_ref(), &state, facts).await,
-            End::Exit(_) => self.failed(session, before, after.as_ref(), &state, facts).await,
+            End::Exit(code) => self.failed(session, before, after.as_ref(), &state, code, facts).await,
+            End::TimedOut => Ok(Solved::TimedOut),
         }
     }
 
@@ -232,18 +237,20 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
         facts: &mut Facts,
     ) -> Result<Solved> {
         let judgement = oom::judge(false, before, after, &FailureFacts::default(), self.endpoint.into());
-        facts.warnings.extend(state.warnings());
+        facts.shown_warnings.extend(state.warnings());
         facts.warnings.extend(judgement.warning);
-        let metadata = results::Metadata::fetch(session, self.endpoint).await?;
+        let metadata = tokio::time::timeout(PROBE_LIMIT, results::Metadata::fetch(session, self.endpoint))
+            .await
+            .map_err(|_| no_answer())??;
         let wait = self.job.progress.wait("the result's way back");
-        let outputs =
-            results::fetch(session, self.endpoint, &self.job.prepared.plan.solve.exports, &mut facts.warnings).await?;
+        let exports = &self.job.prepared.plan.solve.exports;
+        let outputs = results::fetch(session, self.endpoint, exports, &mut facts.warnings).await?;
         drop(wait);
-        Ok(Solved::Succeeded {
+        Ok(Solved::Succeeded(Built {
             digest: metadata.digest().map(str::to_owned),
             metadata: metadata.raw().to_vec(),
             outputs,
-        })
+        }))
     }
 
     async fn failed(
@@ -252,6 +259,7 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
         before: &Counters,
         after: Option<&Counters>,
         state: &BuildState,
+        code: i32,
         facts: &mut Facts,
     ) -> Result<Solved> {
         let failure = state.failure();
@@ -268,19 +276,27 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
             },
             self.endpoint.into(),
         );
-        facts.warnings.extend(state.warnings());
+        facts.shown_warnings.extend(state.warnings());
         if judgement.verdict.is_memory() {
             if let Some(limit) = judgement.limit_bytes {
                 // Memory ran out between two samples: the peak is the limit itself.
                 facts.metrics = facts.metrics.map(|metrics| metrics.having_reached(gigabytes(limit)));
             }
-            return Ok(Solved::OutOfMemory(judgement));
+            return Ok(Solved::OutOfMemory(Box::new(failure), judgement));
         }
-        let diagnosis = tokio::time::timeout(Duration::from_secs(10), buildkitd::diagnose(session, self.endpoint))
+        let diagnosis = tokio::time::timeout(PROBE_LIMIT, buildkitd::diagnose(session, self.endpoint))
             .await
-            .map_err(|_| Error::new(ErrorKind::Runner, "the runner does not answer"))??;
+            .map_err(|_| no_answer())??;
         if diagnosis.state == DaemonState::Running {
-            return Ok(Solved::Failed(Box::new(failure), judgement));
+            // `buildctl` itself ends with 1 and a word. Anything else is the runner's fault, not the build's.
+            if code == 1 && !failure.error.is_empty() {
+                return Ok(Solved::Failed(Box::new(failure), judgement));
+            }
+            let said: Vec<&str> = state.client_lines().collect();
+            return Ok(Solved::DaemonLost(
+                Error::new(ErrorKind::Runner, format!("`buildctl` on the runner ended with exit code {code}"))
+                    .hint(format!("its last words: {}", said.join(" · "))),
+            ));
         }
         let how = match diagnosis.state {
             DaemonState::Running => "is running".to_owned(),
@@ -303,6 +319,10 @@ fn remote_shell(session: &Session) -> RemoteShell {
         control_socket: shell.control_socket,
         host_alias: shell.host,
     }
+}
+
+fn no_answer() -> Error {
+    Error::new(ErrorKind::Runner, format!("the runner did not answer within {} s", PROBE_LIMIT.as_secs()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]

@@ -73,6 +73,11 @@ pub(super) async fn fetch(
             Delivery::Registry => {}
             Delivery::File(dest) => {
                 make_place(&dest, export.purpose)?;
+                // On its way to Docker a file is nobody's result: a name of its own, so that no other build meets it.
+                let dest = match export.purpose {
+                    Purpose::DockerLoad => dest.with_file_name(format!("{}.load.tar", endpoint.lease_id)),
+                    Purpose::Asked | Purpose::Kept | Purpose::Discarded => dest,
+                };
                 let target = dest.clone();
                 let receive = move |reader| unpack::IncomingFile::receive(reader, &target, &unpack::Limits::default());
                 arrived.push(Arrived::File(stream(session, &path, receive).await?, dest, export.purpose));
@@ -89,14 +94,14 @@ pub(super) async fn fetch(
     for result in arrived {
         outputs.push(match result {
             Arrived::File(file, dest, purpose) => {
-                file.commit()?;
+                blocking(move || file.commit()).await?;
                 match purpose {
                     Purpose::DockerLoad => docker_load(&dest).await?,
                     Purpose::Asked | Purpose::Kept | Purpose::Discarded => dest.display().to_string(),
                 }
             }
             Arrived::Directory(directory, dest) => {
-                let unpacked = directory.commit()?;
+                let unpacked = blocking(move || directory.commit()).await?;
                 if unpacked.stripped > 0 {
                     let count = units::count(unpacked.stripped, "file or directory");
                     warnings.push(format!(
@@ -109,6 +114,13 @@ pub(super) async fn fetch(
         });
     }
     Ok(outputs)
+}
+
+/// Runs what writes much on a thread where it may block, so that a signal is still seen.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new(ErrorKind::State, "a worker thread died").because(error))?
 }
 
 /// Our own cache directory is made when it is missing; a destination that the user named has to be there.

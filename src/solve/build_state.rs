@@ -156,6 +156,15 @@ impl BuildState {
         counts
     }
 
+    /// True when an instruction of the Dockerfile really ran: a build that came from the cache alone says nothing about
+    /// what the next one needs.
+    pub fn ran_anything(&self) -> bool {
+        self.steps().any(|step| {
+            step.is_instruction()
+                && matches!(step.status(), StepStatus::Done | StepStatus::Failed | StepStatus::Cancelled)
+        })
+    }
+
     /// When the first step began, by the runner's clock.
     pub fn first_step_started(&self) -> Option<Timestamp> {
         self.steps.iter().filter_map(Step::started).min()
@@ -197,6 +206,7 @@ impl BuildState {
         let step = self.failing_step(&error);
         Failure {
             step_name: step.map(|step| step.name().to_owned()),
+            in_export: step.is_some_and(Step::is_export),
             log_tail: step.map(|step| self.log_tail(step)).unwrap_or_default(),
             dockerfile_excerpt: self.text.excerpt(),
             exit_code: failure::exit_code(&error),

@@ -18,6 +18,8 @@ const ERROR: &str = "error: ";
 pub struct Failure {
     /// The step that the final error is about; `None` when no step ran (a broken Dockerfile).
     pub step_name: Option<String>,
+    /// True when the build itself was done and its result could not be brought to where it belongs.
+    pub in_export: bool,
     /// The final error, without `error: failed to solve: `; empty when `buildctl` ended without a word.
     pub error: String,
     /// The failing step's last lines.

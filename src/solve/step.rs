@@ -105,6 +105,16 @@ impl Step {
         self.name.starts_with("[internal]") || self.name.starts_with("[auth]")
     }
 
+    /// True for a step that a Dockerfile names: `[build 2/4] RUN make`. What BuildKit does around it is none.
+    pub fn is_instruction(&self) -> bool {
+        self.name.starts_with('[') && !self.is_internal() && !self.name.starts_with("[context ")
+    }
+
+    /// True for what brings a finished image to where it belongs.
+    pub fn is_export(&self) -> bool {
+        self.name.starts_with("exporting to ") || self.name.starts_with("pushing ")
+    }
+
     /// True while the step is not shown (a progress group of weak members only).
     pub fn is_hidden(&self) -> bool {
         self.hidden

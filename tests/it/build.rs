@@ -181,3 +181,76 @@ fn history_decides_the_size_after_five_builds() {
     let plan = sandbox.run(ci).assert_code(0).envelope();
     assert_eq!(plan["plan"]["sizing"]["source"], "language", "advice that nobody approved: {plan}");
 }
+
+#[test]
+fn the_time_budget_ends_an_attempt() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+    sandbox.write(".build-spec.ncl", "{ schema_version = 1, time_budget_min = 0.05 }");
+    let envelope = sandbox.build(["--progress=quiet"]).assert_code(6).envelope();
+    assert_eq!(envelope["status"], "failed");
+    assert_eq!(envelope["attempts"][0]["outcome"], "timed_out");
+    assert_eq!(envelope["attempts"].as_array().unwrap().len(), 1, "time is not retried");
+    assert!(envelope["error"]["hints"][0].as_str().unwrap().contains("time_budget_min"), "{envelope}");
+}
+
+#[test]
+fn a_secret_that_never_comes_does_not_hold_up_a_signal() {
+    let sandbox = Sandbox::new();
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let fifo = sandbox.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let secret = format!("id=token,src={}", fifo.display());
+    let mut running = sandbox.start(sandbox.command().arg("build").arg(sandbox.context()).args([
+        "--secret",
+        &secret,
+        "--progress=plain",
+        "--format=json",
+    ]));
+    running.wait_for("waiting for the secrets token");
+    running.signal(Signal::TERM);
+    let envelope = running.wait().assert_code(143).envelope();
+    assert_eq!(envelope["attempts"], serde_json::json!([]));
+}
+
+#[test]
+fn host_networking_is_granted_when_it_is_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN --network=host true");
+    sandbox.build(["--network=host", "--progress=quiet"]).assert_code(0);
+}
+
+#[test]
+fn a_release_that_cannot_be_confirmed_beats_every_other_code() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+    let mut running = sandbox
+        .start(sandbox.command().arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]));
+    running.wait_for(" the-step-runs");
+    let leases = sandbox.path().join("cache/lian-build/leases");
+    let lease =
+        std::fs::read_dir(&leases).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let stuck = lease.join("context/Dockerfile");
+    immutable(&stuck, true);
+    running.signal(Signal::INT);
+    let finished = running.wait_unchecked();
+    immutable(&stuck, false);
+    let envelope = finished.assert_code(7).envelope();
+    assert_eq!(envelope["error"]["kind"], "release_unconfirmed");
+    assert_eq!(envelope["attempts"][0]["released"], false);
+    let said = format!("{} {}", envelope["error"]["message"], envelope["error"]["hints"]);
+    assert!(said.contains(lease.file_name().unwrap().to_str().unwrap()) && said.contains("SIGINT"), "{said}");
+
+    // The next run finds and removes it.
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    sandbox.build(["--progress=quiet"]).assert_code(0);
+    sandbox.assert_nothing_left(&finished.stdout);
+}
+
+/// Makes a file that not even root can remove, or lets it be removed again.
+#[expect(clippy::disallowed_methods, reason = "the tool that sets the attribute")]
+fn immutable(file: &std::path::Path, on: bool) {
+    let flag = if on { "+i" } else { "-i" };
+    let status = std::process::Command::new("chattr").arg(flag).arg(file).status().unwrap();
+    assert!(status.success(), "chattr {flag} {}", file.display());
+}

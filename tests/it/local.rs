@@ -226,7 +226,7 @@ async fn the_daemon_takes_odd_registry_settings() {
         mirrors: vec!["mirror.example/a\"b\\\n[x]".to_owned()],
         ca_pem: vec!["-----BEGIN CERTIFICATE-----\n".to_owned()],
     };
-    let config = BuildkitConfig { registries: vec![registry] };
+    let config = BuildkitConfig { registries: vec![registry], host_network: false };
     buildkitd::start(&runner.session, &runner.endpoint, &config).await.unwrap();
     runner.release(&machine).await;
 }

@@ -68,7 +68,7 @@ async fn builds() {
     let runner = Runner::start(&machine, 1.0).await;
     assert!(runner.endpoint.rootless);
     let MemoryLimit::None { reason } = &runner.endpoint.memory else { panic!("{:?}", runner.endpoint.memory) };
-    assert!(runner.endpoint.notes.iter().any(|note| note.contains(reason)), "{:?}", runner.endpoint.notes);
+    assert!(runner.endpoint.warnings.iter().any(|note| note.contains(reason)), "{:?}", runner.endpoint.warnings);
     runner.add_base();
     let secret = ("token".to_owned(), b"s3cret".to_vec().into());
     secret_store::put(&runner.session, &runner.endpoint, &[secret]).await.unwrap();

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// Usage errors that name the path and the obstacle.
-pub(super) fn check_file(path: &Path) -> Result<PathBuf> {
+pub fn check_file(path: &Path) -> Result<PathBuf> {
     let shown = path.display();
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {

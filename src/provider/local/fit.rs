@@ -17,8 +17,10 @@ pub(super) struct Fit {
     pub(super) build_bytes: u64,
     /// CPUs.
     pub(super) cpu: u32,
-    /// What was reduced.
+    /// What is good to know: fewer CPUs.
     pub(super) notes: Vec<String>,
+    /// What the result must say: less memory.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Fit {
@@ -28,7 +30,7 @@ impl Fit {
     /// [`ErrorKind::NoCapacity`] when the memory is more than the machine has and was asked for.
     pub(super) fn new(tier: &Tier, machine: &Machine, budget: u64, explicit: bool) -> Result<Self> {
         let mut tier = tier.clone();
-        let mut notes = Vec::new();
+        let (mut notes, mut warnings) = (Vec::new(), Vec::new());
         let wanted = tier.memory_bytes();
         if wanted > budget {
             if explicit || budget < LEAST {
@@ -44,7 +46,7 @@ impl Fit {
                 )
                 .hint("choose a smaller runner type, or a provider with larger machines"));
             }
-            notes.push(format!(
+            warnings.push(format!(
                 "memory is reduced from {} to {} GB: builds on this machine can have no more",
                 gb(wanted),
                 gb(budget)
@@ -55,7 +57,7 @@ impl Fit {
         if cpu < tier.cpu {
             notes.push(format!("cpus are reduced from {} to {cpu}: this machine has no more", tier.cpu));
         }
-        Ok(Self { memory_bytes: tier.memory_bytes(), build_bytes: tier.build_memory_bytes(), cpu, notes })
+        Ok(Self { memory_bytes: tier.memory_bytes(), build_bytes: tier.build_memory_bytes(), cpu, notes, warnings })
     }
 }
 
@@ -89,6 +91,6 @@ mod tests {
         let fit = Fit::new(&tier(32.0), &MACHINE, 15 * GB, false).unwrap();
         assert_eq!(fit.memory_bytes, 15 * GB);
         assert!(fit.build_bytes < fit.memory_bytes);
-        assert!(fit.notes.iter().any(|note| note.contains("from 32 to 15 GB")), "{:?}", fit.notes);
+        assert!(fit.warnings.iter().any(|note| note.contains("from 32 to 15 GB")), "{:?}", fit.warnings);
     }
 }

@@ -75,7 +75,7 @@ impl HeldLease {
             self.locks.push(lock);
         }
         self.dirs.create()?;
-        let mut notes = fit.notes.clone();
+        let (mut notes, mut warnings) = (fit.notes.clone(), fit.warnings.clone());
         notes.push("isolation is `none`: a build step that owns the runner owns this machine".to_owned());
         let rootless = tools.launcher.is_rootless();
         if let Launcher::Rootlesskit(path) = &tools.launcher {
@@ -83,7 +83,7 @@ impl HeldLease {
         }
         let memory = self.limit_memory(config, lease, &fit, rootless)?;
         if let MemoryLimit::None { reason } = &memory {
-            notes.push(format!("the memory limit is not enforced: {reason}"));
+            warnings.push(format!("the memory limit is not enforced: {reason}"));
         }
         let root = BuildkitRoot::take(config, &self.dirs, &request.workspace, &request.actor_id)?;
         notes.extend(root.note.clone());
@@ -94,7 +94,7 @@ impl HeldLease {
         let to_join = self.cgroup.as_ref().map(LeaseCgroup::to_join).unwrap_or_default();
         Runner::start(tools, &self.dirs, &to_join, &mut self.runner).await?;
         if secrets_may_swap(&self.dirs) {
-            notes.push("this kernel may swap out the secrets' tmpfs, and this machine has swap".to_owned());
+            warnings.push("this kernel may swap out the secrets' tmpfs, and this machine has swap".to_owned());
         }
         let endpoint = Endpoint {
             lease_id: lease.clone(),
@@ -114,6 +114,7 @@ impl HeldLease {
             cache_cap_bytes: is_kept.then_some(config.cache_cap_bytes),
             architecture: architecture().to_owned(),
             notes,
+            warnings,
         };
         self.endpoint = Some(endpoint.clone());
         Ok(endpoint)

@@ -8,6 +8,8 @@ use crate::lease::{Endpoint, MemoryLimit};
 pub struct BuildkitConfig {
     /// Registries that need more than HTTPS with the system's CAs.
     pub registries: Vec<RegistryConfig>,
+    /// Whether a build may ask for the runner's own network.
+    pub host_network: bool,
 }
 
 /// How one registry is reached.
@@ -40,6 +42,9 @@ pub(super) fn render(endpoint: &Endpoint, config: &BuildkitConfig, runtime: &str
     toml.text("root", &endpoint.paths.buildkit_root);
     // Nothing of the machine's own configuration may reach a build.
     toml.text("provenanceEnvDir", &format!("{run}/provenance.d"));
+    if config.host_network {
+        toml.list("insecure-entitlements", &["network.host"]);
+    }
     toml.table(&["grpc"]);
     toml.list("address", &[super::address(endpoint)]);
     toml.table(&["otel"]);

@@ -1,0 +1,253 @@
+//! The loop of attempts: what follows one that did not succeed.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::attempt::{Attempted, End, Job, attempt};
+use super::build::Run;
+use super::publish::Built;
+use super::ready::Ready;
+use super::retry::{NoOomRetry, RetryBudget};
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Event, EventPublisher, EventsConfig};
+use crate::plan::{GB, Tier};
+use crate::provider::ComputeProvider as _;
+use crate::record::AttemptRecord;
+use crate::report::progress::Level;
+use crate::solve::Failure;
+use crate::solve::oom::{Judgement, NoRetry};
+
+impl Run<'_> {
+    /// Attempts until one decides.
+    ///
+    /// # Errors
+    /// With how the last one ended.
+    pub(super) async fn attempts(&mut self, ready: &Ready) -> Result<Built> {
+        let prepared = &ready.prepared;
+        self.publisher = Some(EventPublisher::start(self.events_config(ready), Arc::clone(&self.services.clock)));
+        let mut tier = prepared.plan.sizing.tier.clone();
+        let mut budget = RetryBudget::default();
+        let mut number = 1;
+        let mut ran_out: Option<(Judgement, Tier)> = None;
+        loop {
+            let attempted = self.attempt(ready, number, &tier, ran_out.is_some()).await;
+            self.note(ready, number, &tier, &attempted).await;
+            if let Err(error) = attempted.released {
+                // Nothing more is leased while something may be left.
+                self.unreleased = Some(error);
+            }
+            let steps_started = attempted.facts.steps_started;
+            let next = match attempted.end {
+                End::Succeeded(built) => return Ok(built),
+                End::Cancelled => return Err(self.cancelled()),
+                End::TimedOut => return Err(timed_out(prepared.plan.sizing.time_budget_min)),
+                End::Failed(failure, judgement) => return Err(self.build_failed(*failure, &judgement)),
+                End::Broken(error) => return Err(error),
+                // The retry cannot be leased: the answer is the memory that ran out, not a lack of machines.
+                End::NoLease(error) if error.kind() == ErrorKind::NoCapacity => {
+                    let reason = error.message();
+                    let next = NoRetry::NextDoesNotFit { next: &tier, reason: &reason };
+                    return Err(ran_out.map_or(error, |(judgement, on)| judgement.final_error(&on, next)));
+                }
+                End::NoLease(error) => self.after_fault(error, false, &mut budget, &tier)?,
+                End::Lost(error) => self.after_fault(error, steps_started, &mut budget, &tier)?,
+                End::OutOfMemory(failure, judgement) => {
+                    self.failure = Some(*failure);
+                    let retry = budget.after_oom(&tier, &prepared.tiers, prepared.plan.sizing.oom_retry).cloned();
+                    let next = self.after_oom(ready, &judgement, &tier, retry)?;
+                    ran_out = Some((judgement, tier.clone()));
+                    next
+                }
+            };
+            if let Some(publisher) = self.publisher.as_ref().filter(|_| self.has_leased) {
+                publisher.publish(Event::Retrying { attempt: number }, &self.envelope);
+            }
+            tier = next;
+            number += 1;
+        }
+    }
+
+    async fn attempt(&mut self, ready: &Ready, number: u32, tier: &Tier, ran_out: bool) -> Attempted {
+        self.progress.attempt(number, &tier.name);
+        let has_leased = Cell::new(self.has_leased);
+        let attempted = {
+            let (publisher, envelope) = (self.publisher.as_ref(), &self.envelope);
+            let on_lease = || {
+                if !has_leased.replace(true)
+                    && let Some(publisher) = publisher
+                {
+                    publisher.publish(Event::Started, envelope);
+                }
+            };
+            let job = Job {
+                run_id: self.run_id,
+                prepared: &ready.prepared,
+                services: self.services,
+                provider: &ready.provider,
+                secrets: &ready.secrets,
+                progress: self.progress,
+                signals: self.signals,
+                on_lease: &on_lease,
+                memory_is_explicit: ready.prepared.plan.sizing.memory_is_explicit || ran_out,
+            };
+            attempt(&job, number, tier).await
+        };
+        self.has_leased = has_leased.get();
+        attempted
+    }
+
+    /// Puts an attempt into the envelope and the history.
+    async fn note(&mut self, ready: &Ready, number: u32, tier: &Tier, attempted: &Attempted) {
+        let refused = matches!(&attempted.end, End::NoLease(error) if !is_fault(error));
+        let was_leased = attempted.facts.endpoint.is_some();
+        if was_leased || !refused || attempted.released.is_err() {
+            self.envelope.attempts.push(attempted.to_envelope(number, ready.provider.name(), tier));
+        }
+        self.warn_all(attempted.facts.warnings.iter().cloned());
+        self.keep_warnings(attempted.facts.shown_warnings.iter().cloned());
+        self.record(ready, number, tier, attempted).await;
+    }
+
+    async fn record(&mut self, ready: &Ready, number: u32, tier: &Tier, attempted: &Attempted) {
+        let facts = &attempted.facts;
+        let Some(endpoint) = &facts.endpoint else { return };
+        let plan = &ready.prepared.plan;
+        let record = AttemptRecord {
+            run_id: self.run_id,
+            workspace: plan.workspace.clone(),
+            platform: ready.prepared.platform.clone(),
+            build_kind: plan.build_kind.as_str().to_owned(),
+            actor: self.request.actor,
+            attempt: number,
+            runner_type: tier.name.clone(),
+            cpu: f64::from(endpoint.effective_cpu),
+            memory_gb: gigabytes(endpoint.effective_memory_bytes),
+            outcome: attempted.outcome(),
+            // Steps that came from the cache, or numbers of the whole machine, say nothing about the next build's need.
+            metrics: facts.metrics.filter(|_| facts.ran_anything && !facts.whole_machine),
+            seconds: facts.seconds.lease + facts.seconds.sync + facts.seconds.solve,
+            at: self.services.clock.now(),
+        };
+        if let Err(error) = self.services.store.record(record).await {
+            self.warn(format!("the attempt could not be recorded, so it will not count for later sizes: {error}"));
+        }
+    }
+
+    /// The tier of the one retry, or the final word.
+    fn after_oom(
+        &mut self,
+        ready: &Ready,
+        judgement: &Judgement,
+        tier: &Tier,
+        retry: Result<Tier, NoOomRetry>,
+    ) -> Result<Tier> {
+        let above = ready.prepared.tiers.next_above(tier);
+        match retry {
+            Ok(next) if self.unreleased.is_none() => {
+                let victim = judgement.victim.as_deref().unwrap_or("a process");
+                self.progress.message(
+                    Level::Warning,
+                    format!(
+                        "memory ran out on {} ({victim} was killed): once more on {} ({} GB)",
+                        tier.name, next.name, next.memory_gb
+                    ),
+                );
+                Ok(next)
+            }
+            Ok(_) | Err(NoOomRetry::UsedUp) => Err(judgement.final_error(tier, NoRetry::UsedUp { next: above })),
+            Err(NoOomRetry::SwitchedOff) => Err(judgement.final_error(tier, NoRetry::SwitchedOff { next: above })),
+            Err(NoOomRetry::NoNextTier) => Err(judgement.final_error(tier, NoRetry::NoNextTier)),
+        }
+    }
+
+    /// The same tier once more, as long as the budget for such faults lasts.
+    fn after_fault(
+        &mut self,
+        error: Error,
+        steps_had_started: bool,
+        budget: &mut RetryBudget,
+        tier: &Tier,
+    ) -> Result<Tier> {
+        let again =
+            is_fault(&error) && self.unreleased.is_none() && budget.after_infrastructure_fault(steps_had_started);
+        if !again {
+            return Err(error);
+        }
+        self.warn(format!("the runner failed, trying once more on a new one: {error}"));
+        Ok(tier.clone())
+    }
+
+    fn build_failed(&mut self, failure: Failure, judgement: &Judgement) -> Error {
+        let what = match &failure.step_name {
+            Some(step) => format!("the step `{step}` failed"),
+            None => "the build failed".to_owned(),
+        };
+        let kind = failure_kind(&failure);
+        let mut error = Error::new(kind, format!("{what}: {}", failure.error.trim()));
+        if judgement.disk_full {
+            error = error.hint("the runner's disk is full; on the provider `local` that is this machine's own disk");
+        }
+        self.failure = Some(failure);
+        error
+    }
+
+    fn events_config(&self, ready: &Ready) -> EventsConfig {
+        EventsConfig {
+            workspace: ready.prepared.plan.workspace.clone(),
+            prefix: self.request.subject_prefix.clone(),
+            file: self.request.events_file.clone(),
+            nats: self.request.nats.clone(),
+            state: self.services.dirs.state.clone(),
+        }
+    }
+}
+
+/// A refusal is an answer; only faults are worth another try.
+fn is_fault(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Runner | ErrorKind::Provider)
+}
+
+/// A build that was done and could not be pushed did not fail itself. `buildctl` has no code for it, only words: those of
+/// the distribution specification.
+fn failure_kind(failure: &Failure) -> ErrorKind {
+    if !failure.in_export {
+        return ErrorKind::Build;
+    }
+    let text = failure.error.to_ascii_lowercase();
+    let refused = ["401 unauthorized", "403 forbidden", "insufficient_scope", "authorization failed", "denied"];
+    if text.contains("no space left on device") {
+        ErrorKind::Build
+    } else if refused.iter().any(|word| text.contains(word)) {
+        ErrorKind::Credentials
+    } else {
+        ErrorKind::Network
+    }
+}
+
+fn timed_out(minutes: f64) -> Error {
+    Error::new(ErrorKind::TimeBudget, format!("the time budget of {minutes} min is used up"))
+        .hint("write a larger `time_budget_min` into `.build-spec.ncl`")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown and compared with a few digits")]
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / GB as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(in_export: bool, error: &str) -> Failure {
+        Failure { in_export, error: error.to_owned(), ..Failure::default() }
+    }
+
+    #[test]
+    fn a_push_that_fails_is_not_the_builds_own_failure() {
+        let kind = |in_export, error| failure_kind(&failure(in_export, error));
+        assert_eq!(kind(false, "exit code: 1, 401 Unauthorized"), ErrorKind::Build);
+        assert_eq!(kind(true, "unexpected status: 401 Unauthorized"), ErrorKind::Credentials);
+        assert_eq!(kind(true, "failed to do request: connection refused"), ErrorKind::Network);
+        assert_eq!(kind(true, "write /x: no space left on device"), ErrorKind::Build);
+    }
+}

@@ -1,0 +1,128 @@
+//! [`Ready`]: everything a lease needs before it is asked for. What can be refused is refused here, before anything is paid
+//! for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+
+use super::build::Run;
+use super::{Prepared, prepare, results};
+use crate::error::{Error, ErrorKind, Result};
+use crate::inputs::build_arg::ContextSource;
+use crate::inputs::output;
+use crate::inputs::{dockerfile, secret};
+use crate::provider::local::{LocalConfig, LocalProvider};
+use crate::registry::{Client, ClientOptions, DockerConfig};
+use crate::report::envelope::SizingInfo;
+use crate::report::progress::Level;
+use crate::solve::buildctl;
+use crate::solve::secret_store::SecretFile;
+
+/// Everything a lease needs before it is asked for.
+pub(super) struct Ready {
+    pub(super) prepared: Prepared,
+    pub(super) provider: LocalProvider,
+    pub(super) client: Client,
+    /// Files for the runner's tmpfs.
+    pub(super) secrets: Vec<SecretFile>,
+}
+
+impl Ready {
+    /// Inputs, plan, secrets, logins and destinations.
+    ///
+    /// # Errors
+    /// Refusals, and faults of this machine or of a registry.
+    pub(super) async fn get(run: &mut Run<'_>) -> Result<Self> {
+        let prepared = prepare(run.request, run.services).await?;
+        run.envelope.workspace = Some(prepared.plan.workspace.clone());
+        run.envelope.sizing = Some(SizingInfo::from(&prepared.plan.sizing));
+        run.warn_all(prepared.warnings.iter().cloned());
+        announce(run, &prepared);
+        for file in [&run.request.iidfile, &run.request.metadata_file].into_iter().flatten() {
+            output::check_file(file)?;
+        }
+        if run.request.load {
+            results::check_docker().await?;
+        }
+        let mut secrets = load_secrets(run).await?;
+        let logins = Arc::new(DockerConfig::load(&run.services.environment)?);
+        let options = ClientOptions { insecure: run.request.insecure_registries.clone(), ..ClientOptions::default() };
+        let client = Client::new(options, Arc::clone(&logins));
+        for reference in prepared.plan.solve.pushed_references() {
+            let _wait = run.progress.wait(&format!("{} to allow the push", reference.host()));
+            client.check_push(&reference).await?;
+        }
+        let hosts = registry_hosts(&prepared);
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let config = {
+            let _wait = run.progress.wait("the logins of this build's registries");
+            logins.minimal_config(&hosts).await?
+        };
+        if !config.expose_secret().is_empty() {
+            secrets.push((format!("{}/config.json", buildctl::DOCKER_CONFIG_DIR), config));
+        }
+        let mut config = LocalConfig::from_environment(&run.services.environment, &run.services.dirs)?;
+        config.queue_timeout = run.request.queue_timeout;
+        let provider = LocalProvider::new(config);
+        sweep(run, &provider).await;
+        Ok(Self { prepared, provider, client, secrets })
+    }
+}
+
+/// Says what is about to happen, in the order a reader asks: what, how big and why.
+fn announce(run: &mut Run<'_>, prepared: &Prepared) {
+    let plan = &prepared.plan;
+    let sizing = &plan.sizing;
+    run.progress.message(
+        Level::Info,
+        format!(
+            "workspace {} · {} ({} cpu, {} GB) · {}",
+            plan.workspace, sizing.runner_type, sizing.cpu, sizing.memory_gb, sizing.reason
+        ),
+    );
+    for note in &plan.notes {
+        run.progress.message(Level::Info, note.clone());
+    }
+    if let Some(warning) = crate::inputs::context::large_context_warning(&prepared.context) {
+        run.warn(warning);
+    }
+}
+
+/// Reads the secrets on a thread where a pipe that says nothing does not hold up a signal.
+async fn load_secrets(run: &Run<'_>) -> Result<Vec<SecretFile>> {
+    let (specs, environment) = (run.request.secrets.clone(), run.services.environment.clone());
+    if specs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = specs.iter().map(|spec| spec.id.to_string()).collect();
+    let _wait = run.progress.wait(&format!("the secrets {}", names.join(", ")));
+    let loaded = tokio::task::spawn_blocking(move || secret::load_all(&specs, &environment))
+        .await
+        .map_err(|error| Error::new(ErrorKind::State, "a worker thread died").because(error))??;
+    Ok(loaded.into_iter().map(|secret| (buildctl::secret_file(secret.id.as_str()), secret.value)).collect())
+}
+
+/// What earlier runs left behind when they were killed. A failing sweep never stops a build.
+async fn sweep(run: &mut Run<'_>, provider: &LocalProvider) {
+    match provider.sweep_abandoned().await {
+        Ok(swept) if swept.is_empty() => {}
+        Ok(swept) => {
+            let names: Vec<String> = swept.iter().map(ToString::to_string).collect();
+            run.progress.message(Level::Info, format!("removed abandoned runners: {}", names.join(", ")));
+        }
+        Err(error) => run.warn(format!("abandoned runners could not be swept: {error}")),
+    }
+}
+
+/// The registries this build talks to: those it pushes to and those its base images come from. No other login leaves
+/// this machine.
+fn registry_hosts(prepared: &Prepared) -> BTreeSet<String> {
+    let solve = &prepared.plan.solve;
+    let pushed = solve.pushed_references().into_iter().map(|reference| reference.host().to_owned());
+    let named = solve.contexts.iter().filter_map(|context| match &context.source {
+        ContextSource::Image(reference) => Some(reference.host().to_owned()),
+        ContextSource::Directory(_) => None,
+    });
+    pushed.chain(named).chain(dockerfile::image_hosts(&prepared.dockerfile.bytes, &solve.build_args)).collect()
+}
