@@ -37,6 +37,11 @@ async fn a_step_runs_and_sees_neither_the_callers_home_nor_configuration() {
     runner.add_base();
     let (code, said) = runner.build("FROM scratch\nADD base.tar /\nRUN echo ran-in-a-step\n", &[]).await;
     assert!(code == 0 && said.contains("ran-in-a-step"), "{said}");
+    let pid_file = format!("{}/buildkitd.pid", runner.endpoint.paths.run);
+    let environment = runner.shell(&format!("tr '\\0' '\\n' <\"/proc/$(cat {pid_file})/environ\"")).await;
+    // BuildKit's mount points of secrets would otherwise stay in /tmp when a step is killed.
+    let temporary = format!("TMPDIR={}/t", runner.endpoint.paths.run);
+    assert!(environment.lines().any(|line| line == temporary), "{environment}");
     let home = runner.shell("cd && pwd && ls -A").await;
     assert_eq!(home, format!("{}/home", machine.config.runtime_dir.join(runner.request.lease_id.as_str()).display()));
     runner.release(&machine).await;
@@ -182,6 +187,22 @@ async fn a_wait_for_memory_ends_with_no_capacity() {
     let error = provider.check(&too_large).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCapacity, "{error}");
     first.release(&machine).await;
+}
+
+#[tokio::test]
+async fn a_limit_that_cannot_be_set_is_said_and_leaves_nothing() {
+    let mut machine = LocalMachine::new();
+    // A hierarchy whose controllers cannot be passed on, as in a container whose processes are in its root.
+    let root = machine.path().join("cgroup");
+    std::fs::create_dir_all(root.join("cgroup.subtree_control")).unwrap();
+    std::fs::write(root.join("cgroup.controllers"), "cpu memory\n").unwrap();
+    machine.config.cgroup_root = root.clone();
+    let runner = Runner::lease(&machine, 1.0).await;
+    let MemoryLimit::None { reason } = &runner.endpoint.memory else { panic!("{:?}", runner.endpoint.memory) };
+    assert!(reason.contains("+memory"), "{reason}");
+    assert!(runner.endpoint.notes.iter().any(|note| note.contains("not enforced")), "{:?}", runner.endpoint.notes);
+    runner.release(&machine).await;
+    assert!(!root.join("lian-build").exists());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::lease_dirs::MAX_RUNTIME_DIR;
 use crate::dirs::Dirs;
 use crate::env_vars::{self, Environment};
 use crate::error::{Error, Result};
@@ -70,9 +71,10 @@ fn runtime_dir(environment: &Environment) -> PathBuf {
     }
     environment
         .path(env_vars::XDG_RUNTIME_DIR)
-        .filter(|path| path.is_absolute() && path.is_dir() && path.as_os_str().len() < 32)
-        .map(|path| path.join("lian-build"))
-        .unwrap_or_else(|| PathBuf::from(format!("/tmp/lian-build-{}", rustix::process::getuid().as_raw())))
+        .filter(|path| path.is_absolute() && path.is_dir())
+        .map(|path| path.join("lian"))
+        .filter(|path| path.as_os_str().len() <= MAX_RUNTIME_DIR)
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/lian-{}", rustix::process::getuid().as_raw())))
 }
 
 /// True for the machine's root.

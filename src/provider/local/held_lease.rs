@@ -91,7 +91,11 @@ impl HeldLease {
         self.root = Some(root);
         fill_bin(tools, &self.dirs)?;
         let host_key = keys::make(tools, &self.dirs).await?;
-        let to_join = self.cgroup.as_ref().map(LeaseCgroup::to_join).unwrap_or_default();
+        let to_join = match (&memory, &self.cgroup) {
+            (MemoryLimit::Cgroup { .. }, Some(cgroup)) => cgroup.to_join(),
+            // What was made of it goes with the release.
+            _ => Vec::new(),
+        };
         Runner::start(tools, &self.dirs, &to_join, &mut self.runner).await?;
         if secrets_may_swap(&self.dirs) {
             warnings.push("this kernel may swap out the secrets' tmpfs, and this machine has swap".to_owned());

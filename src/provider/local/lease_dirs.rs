@@ -8,8 +8,9 @@ use super::LocalConfig;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 
-/// The longest runtime directory whose sockets fit into 104 bytes, `ssh`'s temporary suffix included.
-const MAX_RUNTIME_DIR: usize = 40;
+/// The longest runtime directory whose sockets fit: the longest of them is BuildKit's for a forwarded agent,
+/// `/<lease>/r/t/.buildkit-ssh-sock<10 digits>/ssh_auth_sock`, and Linux allows 107 bytes.
+pub(super) const MAX_RUNTIME_DIR: usize = 24;
 
 /// Where everything of one lease is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +53,9 @@ impl LeaseDirs {
         self.runtime.join("bin")
     }
 
+    /// A short name: BuildKit's socket of a forwarded agent is four levels below it.
     pub(super) fn run(&self) -> PathBuf {
-        self.runtime.join("run")
+        self.runtime.join("r")
     }
 
     pub(super) fn secrets(&self) -> PathBuf {

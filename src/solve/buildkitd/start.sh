@@ -8,12 +8,15 @@ mkdir -p -- "$run"
 cd -- "$run"
 tar -x -f - --no-same-owner
 rm -f -- buildkitd.exit buildkitd.pid "$socket"
+mkdir -p -- t
 
 PATH=$bin:$PATH
 # Our own progress view bounds what it keeps; a clipped log would hide the error.
 BUILDKIT_STEP_LOG_MAX_SIZE=-1
 BUILDKIT_STEP_LOG_MAX_SPEED=-1
-export PATH BUILDKIT_STEP_LOG_MAX_SIZE BUILDKIT_STEP_LOG_MAX_SPEED
+# Mount points of secrets and forwarded agents; a short path, for sockets are among them.
+TMPDIR=$run/t
+export PATH TMPDIR BUILDKIT_STEP_LOG_MAX_SIZE BUILDKIT_STEP_LOG_MAX_SPEED
 
 # A session of its own: nothing of it hangs on this connection.
 setsid sh -c '
