@@ -154,6 +154,21 @@ async fn a_link_in_the_leases_directories_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_reader_of_a_lease_does_not_hold_up_its_release() {
+    let machine = LocalMachine::new();
+    let runner = Runner::lease(&machine, 1.0).await;
+    let log = machine.config.runtime_dir.join(runner.request.lease_id.as_str()).join("sshd/sshd.log");
+    let mut reader = Cmd::new("tail", ErrorKind::Provider)
+        .args(["-f".as_ref(), log.as_os_str()])
+        .spawn(Stdio::null(), Stdio::null(), Stdio::null())
+        .unwrap();
+    runner.session.close().await.unwrap();
+    assert_eq!(runner.provider.release(&runner.request.lease_id).await.unwrap(), Released::Destroyed);
+    reader.kill().await.unwrap();
+    machine.leftovers(&runner.request.lease_id).assert_none();
+}
+
+#[tokio::test]
 async fn what_cannot_be_removed_is_named_and_removed_later() {
     let machine = LocalMachine::new();
     let runner = Runner::lease(&machine, 1.0).await;

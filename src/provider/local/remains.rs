@@ -15,6 +15,10 @@ use crate::process::Cmd;
 const PROCESS_ATTEMPTS: u32 = 250;
 const PROCESS_PAUSE: Duration = Duration::from_millis(20);
 
+/// The programs a runner is made of, and those that talk to it; `exe` is how `rootlesskit` starts itself again.
+const OURS: [&str; 10] =
+    ["ssh", "sshd", "sh", "rsync", "unshare", "rootlesskit", "exe", "buildkitd", "buildctl", "runc"];
+
 /// Everything of a lease that may be left.
 #[derive(Debug)]
 pub(super) struct Remains {
@@ -76,7 +80,8 @@ impl Remains {
         }
     }
 
-    /// Processes whose arguments name the lease's directories, and each `ssh` to it, but for this one.
+    /// Programs of ours whose arguments name the lease's directories, and each `ssh` to it. A user's pager that shows
+    /// a log of the lease is not ours to wait for.
     fn processes(&self) -> Vec<String> {
         let lease = self.dirs.runtime.file_name().unwrap_or_default().as_bytes();
         let names = [self.dirs.runtime.as_os_str().as_bytes(), self.dirs.data.as_os_str().as_bytes()];
@@ -84,11 +89,11 @@ impl Remains {
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let program = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+            let program = program_name(&arguments);
             let holds = |name: &[u8]| memchr::memmem::find(&arguments, name).is_some();
-            let is_of_lease = names.iter().any(|name| holds(name)) || (program.ends_with(b"ssh") && holds(lease));
-            if pid != std::process::id() && is_of_lease {
-                found.push(format!("{pid} (`{}`)", String::from_utf8_lossy(program)));
+            let is_of_lease = names.iter().any(|name| holds(name)) || (program == "ssh" && holds(lease));
+            if OURS.contains(&program.as_str()) && is_of_lease {
+                found.push(format!("{pid} (`{program}`)"));
             }
         }
         found
@@ -135,6 +140,13 @@ impl Remains {
     }
 }
 
+/// The plain name of the program: of `/usr/bin/ssh`, and of `ssh: /path [mux]` as the master calls itself.
+fn program_name(arguments: &[u8]) -> String {
+    let first = arguments.split(|byte| matches!(byte, 0 | b':' | b' ')).next().unwrap_or_default();
+    let name = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
 /// A path of the mount table: space, tab, line break and backslash are written as three octal digits.
 fn unescape(path: &str) -> String {
     let mut parts = path.split('\\');
@@ -158,6 +170,13 @@ fn unescape(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_are_known_by_their_plain_names() {
+        assert_eq!(program_name(b"/usr/bin/unshare\0--pid\0"), "unshare");
+        assert_eq!(program_name(b"ssh: /run/lian-build/x/ssh/ctl [mux]\0"), "ssh");
+        assert_eq!(program_name(b""), "");
+    }
 
     #[test]
     fn mount_points_are_read_as_they_are() {
