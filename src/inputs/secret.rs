@@ -13,13 +13,20 @@ use zeroize::Zeroizing;
 
 use crate::env_vars::{self, Environment};
 use crate::error::{Error, ErrorKind, Result};
+use crate::nearest::nearest;
 use crate::secret_bytes::SecretBytes;
 use crate::solve::csv;
 
 /// BuildKit's own limit for one secret (`session/secrets`): 500 KiB.
 pub const MAX_SECRET_BYTES: usize = 500 * 1024;
 
-/// A secret's id: `[A-Za-z0-9._-]+`, at most 128 characters, not `.` or `..` (it becomes a file name on the runner).
+/// The most characters of an id: with the prefix that its file on the runner gets, a name has to fit in a tar header.
+pub const MAX_ID_CHARACTERS: usize = 93;
+
+/// The attributes of `--secret`.
+const ATTRIBUTES: [&str; 5] = ["id", "src", "source", "env", "type"];
+
+/// A secret's id: `[A-Za-z0-9._-]+`, at most [`MAX_ID_CHARACTERS`], not `.` or `..` (it becomes a file name on the runner).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretId(String);
 
@@ -30,7 +37,7 @@ impl SecretId {
     /// [`ErrorKind::Usage`] with the rule.
     pub fn parse(text: &str) -> Result<Self> {
         let valid = !text.is_empty()
-            && text.len() <= 128
+            && text.len() <= MAX_ID_CHARACTERS
             && text != "."
             && text != ".."
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
@@ -38,7 +45,7 @@ impl SecretId {
             Ok(Self(text.to_owned()))
         } else {
             Err(Error::usage(format!("invalid secret id `{}`", crate::sanitise::line(text)))
-                .hint("an id is made of `A-Za-z0-9._-`, at most 128 characters"))
+                .hint(format!("an id is made of `A-Za-z0-9._-`, at most {MAX_ID_CHARACTERS} characters")))
         }
     }
 
@@ -110,7 +117,7 @@ impl SecretSpec {
                 "src" | "source" => &mut file,
                 "env" => &mut variable,
                 "type" => &mut kind,
-                _ => return Err(bad_secret(&format!("`{key}` in a `--secret` is not an attribute"))),
+                _ => return Err(unknown_attribute(&key)),
             };
             if value.is_empty() || slot.replace(value).is_some() {
                 return Err(bad_secret(&format!("`{key}` in a `--secret` is empty or stands twice")));
@@ -197,6 +204,14 @@ fn bad_secret(why: &str) -> Error {
     Error::usage(why).hint("write `--secret id=X,src=FILE` or `--secret id=X,env=VARIABLE`")
 }
 
+fn unknown_attribute(key: &str) -> Error {
+    let error = bad_secret(&format!("`{key}` in a `--secret` is not an attribute"));
+    match nearest(key, ATTRIBUTES) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
+
 /// Reads the values of `specs`.
 ///
 /// # Errors
@@ -272,6 +287,19 @@ mod tests {
         }
         let twice = SecretSpec::parse_all(&["id=x,env=V", "id=x,env=W"]).unwrap_err();
         assert_eq!(twice.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn an_id_that_the_runner_could_not_keep_is_refused_at_once() {
+        assert!(SecretId::parse(&"x".repeat(MAX_ID_CHARACTERS)).is_ok());
+        let error = SecretSpec::parse(&format!("id={}", "x".repeat(MAX_ID_CHARACTERS + 1))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn an_unknown_attribute_names_the_nearest() {
+        let error = SecretSpec::parse("id=x,sorce=file").unwrap_err();
+        assert!(error.hints().iter().any(|hint| hint.contains("`source`")), "{error:?}");
     }
 
     #[test]

@@ -7,14 +7,15 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::inputs::secret::MAX_SECRET_BYTES;
 use crate::lease::Endpoint;
 use crate::remote::Session;
 
 /// One file for the runner's tmpfs: a name below the secrets directory, and its bytes.
 pub type SecretFile = (String, SecretSlice<u8>);
 
-/// BuildKit's own limit for one secret, in bytes.
-pub const MAX_SECRET: usize = 500 << 10;
+/// The longest part of a name, in bytes: what a tar header holds.
+const MAX_PART: usize = 100;
 
 /// Checks the directory and unpacks the archive on standard input below it. `$1` is the directory.
 const SCRIPT: &str = r#"set -eu
@@ -64,10 +65,10 @@ fn pack(files: &[SecretFile]) -> Result<Zeroizing<Vec<u8>>> {
     for (name, bytes) in files {
         check_name(name)?;
         let length = bytes.expose_secret().len();
-        if length > MAX_SECRET {
+        if length > MAX_SECRET_BYTES {
             return Err(Error::new(
                 ErrorKind::Credentials,
-                format!("secret `{name}` has {length} bytes, BuildKit takes at most {MAX_SECRET}"),
+                format!("secret `{name}` has {length} bytes, BuildKit takes at most {MAX_SECRET_BYTES}"),
             ));
         }
         // Each ancestor but the empty one, the outermost first once sorted.
@@ -102,7 +103,7 @@ fn check_name(name: &str) -> Result<()> {
         !part.is_empty()
             && part != "."
             && part != ".."
-            && part.len() <= 100
+            && part.len() <= MAX_PART
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
     };
     if name.len() <= 200 && name.split('/').all(plain) {
@@ -133,6 +134,13 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_id_has_a_name_here() {
+        let id = "x".repeat(crate::inputs::secret::MAX_ID_CHARACTERS);
+        assert_eq!(crate::solve::buildctl::secret_file(&id).len(), MAX_PART);
+        assert!(check_name(&crate::solve::buildctl::secret_file(&id)).is_ok());
+    }
+
+    #[test]
     fn the_archive_holds_the_files_and_its_buffer_never_grew() {
         let files = [("docker/config.json".to_owned(), secret("{}")), ("token".to_owned(), secret("s3cret"))];
         let archive = pack(&files).unwrap();
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_secret_over_the_limit_is_refused() {
-        let files = [("big".to_owned(), vec![0_u8; MAX_SECRET + 1].into())];
+        let files = [("big".to_owned(), vec![0_u8; MAX_SECRET_BYTES + 1].into())];
         assert_eq!(pack(&files).unwrap_err().kind(), ErrorKind::Credentials);
     }
 }
