@@ -1,6 +1,7 @@
 //! Decides, from values alone, what will be done: the size with its reason, and what is built. Pure.
 
 mod export;
+mod frontend;
 mod history;
 mod language;
 mod need;

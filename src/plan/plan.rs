@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Export, Languages, Purpose, SizeRequest, Sizing, Solve, Tiers, decide};
+use super::{Export, Languages, Purpose, SizeRequest, Sizing, Solve, Tiers, decide, frontend};
 use crate::error::{Error, Result};
 use crate::ids::{ActorId, Workspace};
 use crate::inputs::build_arg::ContextSource;
@@ -120,7 +120,9 @@ pub fn plan(request: &BuildRequest, found: &Found<'_>) -> Result<Plan> {
         languages: found.languages,
         tiers: found.tiers,
     })?;
-    let force_builtin_frontend = frontend(request, dockerfile)?;
+    let asked_frontend = request.build_args.iter().rev().find(|arg| arg.key == dockerfile::SYNTAX_ARG);
+    let asked_frontend = asked_frontend.map(|arg| arg.value.as_str());
+    let force_builtin_frontend = frontend::decide(asked_frontend, dockerfile, !request.secrets.is_empty())?;
     let exports = exports(request, found);
     let solve = Solve {
         dockerfile_name: dockerfile_name.to_owned(),
@@ -165,23 +167,6 @@ fn nothing_to_build(request: &BuildRequest, found: &Found<'_>) -> Error {
         error.hint(format!("this looks like a {language} project ({evidence}), but only Dockerfiles are built so far"))
     };
     error.hint("write a Dockerfile there, or name one with `--file PATH`")
-}
-
-/// Whether the built-in frontend must be forced. `docker/dockerfile` is what BuildKit carries itself; fetching it again
-/// would take time and trust for nothing. Any other frontend sees the secrets, so it must be named by digest then.
-fn frontend(request: &BuildRequest, dockerfile: &[u8]) -> Result<bool> {
-    let Some(image) = dockerfile::syntax(dockerfile) else { return Ok(false) };
-    if dockerfile::is_builtin_frontend(&image) {
-        return Ok(true);
-    }
-    if !request.secrets.is_empty() && !image.contains("@sha256:") {
-        return Err(Error::usage(format!(
-            "the frontend `{}` of the Dockerfile's `# syntax=` line would see the build's secrets, but is not pinned",
-            crate::sanitise::line(&image)
-        ))
-        .hint("name it by digest (`image@sha256:…`), or build without `--secret`"));
-    }
-    Ok(false)
 }
 
 /// Naming an image pushes it, for nothing stays on a machine that is destroyed. Without any wish the image is kept as a

@@ -34,7 +34,7 @@ pub enum Network {
 pub struct Solve {
     /// The Dockerfile's file name, which stands in BuildKit's messages.
     pub dockerfile_name: String,
-    /// True when the Dockerfile has a `# syntax=` line that BuildKit's built-in frontend serves.
+    /// True when a frontend is asked for that BuildKit's built-in one stands for: see [`super::frontend`].
     pub force_builtin_frontend: bool,
     /// The stage to build.
     pub target: Option<String>,

@@ -4,6 +4,7 @@
 use super::csv;
 use crate::error::Result;
 use crate::inputs::build_arg::{ContextSource, KeyValue};
+use crate::inputs::dockerfile::{BUILTIN_FRONTEND, SYNTAX_ARG};
 use crate::lease::RunnerPaths;
 use crate::plan::{Network, NoCache, Solve};
 
@@ -72,12 +73,14 @@ pub fn argv(solve: &Solve, paths: &RunnerPaths) -> Result<Vec<String>> {
     let mut option = |key: &str, value: &str| argv.push(format!("--opt={key}={value}"));
     option("filename", &solve.dockerfile_name);
     if solve.force_builtin_frontend {
-        option("build-arg:BUILDKIT_SYNTAX", "dockerfile.v0");
+        // The built-in frontend takes a command line for the sign that it was chosen, and looks for no other.
+        option("cmdline", BUILTIN_FRONTEND);
     }
     if let Some(target) = &solve.target {
         option("target", target);
     }
-    for KeyValue { key, value } in &solve.build_args {
+    let is_overruled = |key: &str| solve.force_builtin_frontend && key == SYNTAX_ARG;
+    for KeyValue { key, value } in solve.build_args.iter().filter(|arg| !is_overruled(&arg.key)) {
         option(&format!("build-arg:{key}"), value);
     }
     for KeyValue { key, value } in &solve.labels {
@@ -200,6 +203,20 @@ mod tests {
                 "--output=type=tar,dest=/r/output/1",
             ]
         );
+    }
+
+    #[test]
+    fn a_forced_frontend_is_not_overruled_by_a_build_argument() {
+        let syntax = KeyValue { key: SYNTAX_ARG.to_owned(), value: "docker/dockerfile:1".to_owned() };
+        let other = KeyValue { key: "V".to_owned(), value: "1".to_owned() };
+        let free = Solve { build_args: vec![syntax, other], ..Solve::default() };
+        let forced = Solve { force_builtin_frontend: true, ..free.clone() };
+        let forced = argv(&forced, &paths()).unwrap();
+        assert!(forced.contains(&"--opt=cmdline=dockerfile.v0".to_owned()), "{forced:?}");
+        assert!(forced.contains(&"--opt=build-arg:V=1".to_owned()), "{forced:?}");
+        assert!(!forced.iter().any(|argument| argument.contains(SYNTAX_ARG)), "{forced:?}");
+        let free = argv(&free, &paths()).unwrap();
+        assert!(free.contains(&"--opt=build-arg:BUILDKIT_SYNTAX=docker/dockerfile:1".to_owned()), "{free:?}");
     }
 
     proptest! {

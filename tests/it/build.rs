@@ -22,6 +22,17 @@ fn a_directory_becomes_an_image_that_is_kept_here() {
 }
 
 #[test]
+fn buildkits_own_frontend_is_not_fetched() {
+    for (line, argument) in [("docker/dockerfile:1", None), ("evil.invalid/x", Some("docker/dockerfile:1"))] {
+        let sandbox = Sandbox::new();
+        sandbox.write("Dockerfile", format!("# syntax={line}\nFROM scratch\nCOPY Dockerfile /\n"));
+        let argument = argument.map(|image| format!("--build-arg=BUILDKIT_SYNTAX={image}"));
+        let built = sandbox.build(["--progress=plain"].into_iter().chain(argument.as_deref()));
+        assert!(!built.assert_code(0).stderr.contains("docker-image://"), "{}", built.stderr);
+    }
+}
+
+#[test]
 fn a_second_build_comes_from_the_kept_cache() {
     let sandbox = Sandbox::new();
     sandbox.dockerfile_on_base("RUN echo slow > /proof");
