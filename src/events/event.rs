@@ -3,7 +3,7 @@
 /// What happened to a build. A refusal before a lease is none of these: it sends nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The size is decided and the first lease is about to be asked for.
+    /// The first lease stands, and the work begins.
     Started,
     /// An attempt ended without a result and another one follows.
     Retrying {

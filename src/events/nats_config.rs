@@ -19,27 +19,37 @@ pub struct NatsConfig {
 
 impl NatsConfig {
     /// Reads what `NATS_URL` holds: one address or several with commas, `nats://` (also when no scheme is written) or
-    /// `tls://`, with `user:password@` or `token@` where the server asks for it. The first address that has a login
-    /// gives it for all. `seed` is an NKey seed.
+    /// `tls://`, with `user:password@` or `token@` where the server asks for it. Of several addresses all have
+    /// the same login, or none has: a login is used for the servers it was written for. `seed` is an NKey seed.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Usage`] when an address cannot be read. The message shows no login.
+    /// [`crate::error::ErrorKind::Usage`] when an address cannot be read, or when the addresses have different logins. The
+    /// message shows no login.
     pub fn new(addresses: &str, seed: Option<SecretString>) -> Result<Self> {
+        let urls = addresses.split(',').map(|address| parse(address.trim())).collect::<Result<Vec<_>>>()?;
         let mut config = Self { servers: Vec::new(), user: None, token: None, seed };
-        for address in addresses.split(',').map(str::trim) {
-            let mut url = parse(address)?;
-            if config.user.is_none() && config.token.is_none() && !url.username().is_empty() {
-                let name = percent_decoded(url.username());
-                match url.password() {
-                    Some(password) => config.user = Some((name, percent_decoded(password).into())),
-                    None => config.token = Some(name.into()),
-                }
+        if let Some((first, others)) = urls.split_first() {
+            if others.iter().any(|other| (other.username(), other.password()) != (first.username(), first.password())) {
+                return Err(Error::usage("the NATS addresses do not all have the same login")
+                    .hint("a login is used only for the servers it was written for: write it into each address"));
             }
+            config.take_login(first);
+        }
+        for mut url in urls {
             // Both can only fail for addresses without a host, which `parse` refuses.
             let _ = (url.set_username(""), url.set_password(None));
             config.servers.push(url);
         }
         Ok(config)
+    }
+
+    fn take_login(&mut self, url: &Url) {
+        let name = percent_decoded(url.username());
+        match url.password() {
+            Some(password) => self.user = Some((name, percent_decoded(password).into())),
+            None if !name.is_empty() => self.token = Some(name.into()),
+            None => {}
+        }
     }
 
     /// The addresses, without logins.
@@ -138,12 +148,26 @@ mod tests {
 
     #[test]
     fn logins_are_taken_out_of_the_address() {
-        let user = config("nats://ann:p%40ss%2f@host:4222,nats://other");
+        let user = config("nats://ann:p%40ss%2f@host:4222,nats://ann:p%40ss%2f@other");
         let (name, password) = user.user.as_ref().unwrap();
         assert_eq!((name.as_str(), password.expose_secret()), ("ann", "p@ss/"));
         let token = config("nats://s3cret@host");
         assert_eq!(token.token.as_ref().unwrap().expose_secret(), "s3cret");
         assert!(token.user.is_none());
+    }
+
+    #[test]
+    fn a_login_is_not_used_for_an_address_that_does_not_have_it() {
+        for mixed in [
+            "nats://ann:hidden@host,nats://other",
+            "nats://other,nats://ann:hidden@host",
+            "nats://hidden@host,nats://other",
+            "nats://ann:hidden@host,nats://ann:else@other",
+        ] {
+            let error = NatsConfig::new(mixed, None).unwrap_err();
+            assert!(error.message().contains("same login") && !format!("{error:?}").contains("hidden"), "{error:?}");
+        }
+        assert!(config("nats://a,nats://b").user.is_none());
     }
 
     #[test]
