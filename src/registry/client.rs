@@ -50,14 +50,29 @@ impl Default for ClientOptions {
 pub struct Client {
     options: ClientOptions,
     config: Arc<DockerConfig>,
-    /// Made when it is first needed: it reads every certificate that this machine trusts.
-    http: OnceCell<reqwest::Client>,
+    http: Http,
     /// For registries on this machine, which no proxy can reach.
-    direct: OnceCell<reqwest::Client>,
+    direct: Http,
+}
+
+/// HTTP clients, each made when it is first needed: it reads every certificate that this machine trusts.
+#[derive(Debug, Default)]
+struct Http {
+    registry: OnceCell<reqwest::Client>,
+    /// Follows no redirect: a request for a token carries a login in its body or its headers.
+    token: OnceCell<reqwest::Client>,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    Registry,
+    Token,
 }
 
 /// One repository as it is talked to.
 struct Target<'a> {
+    client: &'a Client,
     http: &'a reqwest::Client,
     host: &'a str,
     repository: &'a str,
@@ -72,7 +87,7 @@ struct Target<'a> {
 impl Client {
     /// A client with the logins of `config`. The process-wide TLS provider must be installed before it is used.
     pub fn new(options: ClientOptions, config: Arc<DockerConfig>) -> Self {
-        Self { options, config, http: OnceCell::new(), direct: OnceCell::new() }
+        Self { options, config, http: Http::default(), direct: Http::default() }
     }
 
     /// True when plain HTTP is spoken to `host`: what BuildKit must be told, too.
@@ -115,7 +130,8 @@ impl Client {
         let base = Url::parse(&format!("{scheme}://{address}/v2/"))
             .context(ErrorKind::Usage, || format!("`{host}` is no registry's address"))?;
         Ok(Target {
-            http: self.http(is_loopback_host(host)).await?,
+            client: self,
+            http: self.http(host, Purpose::Registry).await?,
             host,
             repository: reference.repository(),
             base,
@@ -125,17 +141,23 @@ impl Client {
         })
     }
 
-    async fn http(&self, direct: bool) -> Result<&reqwest::Client> {
+    async fn http(&self, host: &str, purpose: Purpose) -> Result<&reqwest::Client> {
+        let direct = is_loopback_host(host);
+        let http = if direct { &self.direct } else { &self.http };
+        let (cell, redirects) = match purpose {
+            Purpose::Registry => (&http.registry, reqwest::redirect::Policy::custom(follow)),
+            Purpose::Token => (&http.token, reqwest::redirect::Policy::none()),
+        };
         let build = || async {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("lian-build/", env!("CARGO_PKG_VERSION")))
                 .timeout(self.options.request_timeout)
                 .connect_timeout(self.options.request_timeout.min(Duration::from_secs(10)))
-                .redirect(reqwest::redirect::Policy::custom(follow));
+                .redirect(redirects);
             let builder = if direct { builder.no_proxy() } else { builder };
             builder.build().context(ErrorKind::Network, || "cannot set up TLS for registries".to_owned())
         };
-        if direct { &self.direct } else { &self.http }.get_or_try_init(build).await
+        cell.get_or_try_init(build).await
     }
 
     async fn retry<T, F: Future<Output = Result<T, Failure>>>(&self, attempt: impl FnMut() -> F) -> Result<T> {
@@ -244,8 +266,9 @@ impl Target<'_> {
         if response.url().origin() != self.base.origin() {
             return Err(self.refused(doing, response).await);
         }
-        let Some(authorization) = self.token_request().authorization(&challenge).await.map_err(|f| self.advise(f))?
-        else {
+        let http = self.client.http(self.host, Purpose::Token).await.map_err(Failure::Final)?;
+        let answer = self.token_request().authorization(http, &challenge).await.map_err(|f| self.advise(f))?;
+        let Some(authorization) = answer else {
             return Err(self.refused(doing, response).await);
         };
         let response = request()
@@ -261,7 +284,6 @@ impl Target<'_> {
 
     fn token_request(&self) -> token::Request<'_> {
         token::Request {
-            http: self.http,
             host: self.host,
             base: &self.base,
             credential: self.credential.as_deref(),

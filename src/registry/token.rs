@@ -24,7 +24,6 @@ const CLIENT_ID: &str = "lian-build";
 
 /// What a token is asked for.
 pub(super) struct Request<'a> {
-    pub(super) http: &'a reqwest::Client,
     /// The registry as the user named it.
     pub(super) host: &'a str,
     /// The registry's base address, as it was reached.
@@ -44,7 +43,12 @@ struct Answer {
 
 impl Request<'_> {
     /// The header that answers `challenge`; `None` when nothing can be said without a login.
-    pub(super) async fn authorization(&self, challenge: &Challenge) -> Result<Option<HeaderValue>, Failure> {
+    /// `http` must not follow redirects: whoever they lead to would get the login.
+    pub(super) async fn authorization(
+        &self,
+        http: &reqwest::Client,
+        challenge: &Challenge,
+    ) -> Result<Option<HeaderValue>, Failure> {
         let login = self.credential.map(|credential| &credential.login);
         match (challenge, login) {
             (_, Some(Login::RegistryToken(token))) => self.header("Bearer", token.expose_secret()).map(Some),
@@ -57,13 +61,19 @@ impl Request<'_> {
             ))),
             (Challenge::Basic, None) => Ok(None),
             (Challenge::Bearer { realm, service }, login) => {
-                let token = self.fetch(realm, service.as_deref(), login).await?;
+                let token = self.fetch(http, realm, service.as_deref(), login).await?;
                 self.header("Bearer", token.expose_secret()).map(Some)
             }
         }
     }
 
-    async fn fetch(&self, realm: &str, service: Option<&str>, login: Option<&Login>) -> Result<SecretString, Failure> {
+    async fn fetch(
+        &self,
+        http: &reqwest::Client,
+        realm: &str,
+        service: Option<&str>,
+        login: Option<&Login>,
+    ) -> Result<SecretString, Failure> {
         let mut realm =
             Url::parse(realm).ok().filter(|realm| realm_is_trustworthy(self.base, realm)).ok_or_else(|| {
                 Failure::Final(self.network(format!(
@@ -82,7 +92,7 @@ impl Request<'_> {
                 .append_pair("service", service.unwrap_or_default())
                 .append_pair("scope", &self.scope)
                 .append_pair("refresh_token", token.expose_secret());
-            self.http.post(realm).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
+            http.post(realm).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
         } else {
             let mut query = realm.query_pairs_mut();
             query.append_pair("client_id", CLIENT_ID).append_pair("scope", &self.scope);
@@ -95,9 +105,9 @@ impl Request<'_> {
             drop(query);
             match login {
                 Some(Login::Basic { username, password }) => {
-                    self.http.get(realm).header(AUTHORIZATION, self.header("Basic", &encode_basic(username, password))?)
+                    http.get(realm).header(AUTHORIZATION, self.header("Basic", &encode_basic(username, password))?)
                 }
-                _ => self.http.get(realm),
+                _ => http.get(realm),
             }
         };
         let response = request.send().await.map_err(|error| self.transport(error))?;
