@@ -33,6 +33,15 @@ pub struct DockerConfig {
     found: tokio::sync::Mutex<BTreeMap<String, Option<Arc<Credential>>>>,
 }
 
+/// What [`DockerConfig::minimal_config`] gives.
+#[derive(Debug)]
+pub struct MinimalConfig {
+    /// The file's content; `None` when there is no login for any of the hosts.
+    pub json: Option<SecretBytes>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
 /// The parts of `config.json` that concern logins; the rest is the Docker command's own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -90,17 +99,31 @@ impl DockerConfig {
         Ok(credential)
     }
 
-    /// A `config.json` that holds the logins for `hosts` and nothing else: no other host's login leaves this machine.
-    /// Hosts without a login are left out.
+    /// A `config.json` that holds the logins for these hosts and nothing else: no other host's login leaves this machine.
+    /// Hosts without a login are left out. What is only pulled from may be public: a login that cannot be had is a
+    /// warning there.
     ///
     /// # Errors
-    /// As [`DockerConfig::credential`].
-    pub async fn minimal_config<S: AsRef<str>>(&self, hosts: &[S]) -> Result<SecretBytes> {
+    /// As [`DockerConfig::credential`], for the hosts that are pushed to.
+    pub async fn minimal_config(&self, pushed: &[&str], pulled: &[&str]) -> Result<MinimalConfig> {
         let mut keys = BTreeMap::new();
-        for host in hosts {
-            if let Some(credential) = self.credential(host.as_ref()).await? {
-                keys.insert(key(host.as_ref()), credential);
+        for host in pushed {
+            if let Some(credential) = self.credential(host).await? {
+                keys.insert(key(host), credential);
             }
+        }
+        let mut warnings = Vec::new();
+        for host in pulled.iter().filter(|host| !pushed.contains(host)) {
+            match self.credential(host).await {
+                Ok(Some(credential)) => {
+                    keys.insert(key(host), credential);
+                }
+                Ok(None) => {}
+                Err(error) => warnings.push(format!("images of `{host}` are pulled without a login: {error}")),
+            }
+        }
+        if keys.is_empty() {
+            return Ok(MinimalConfig { json: None, warnings });
         }
         let mut text = Zeroizing::new(String::from("{\"auths\":{"));
         for (index, (key, credential)) in keys.iter().enumerate() {
@@ -112,7 +135,7 @@ impl DockerConfig {
             credential.login.write_entry(&mut text);
         }
         text.push_str("}}");
-        Ok(SecretBytes::from(text.as_bytes().to_vec()))
+        Ok(MinimalConfig { json: Some(SecretBytes::from(text.as_bytes().to_vec())), warnings })
     }
 
     async fn look_up(&self, host: &str) -> Result<Option<Credential>> {
@@ -226,16 +249,41 @@ mod tests {
         }
     }
 
+    async fn minimal(json: &str, pushed: &[&str], pulled: &[&str]) -> Option<String> {
+        let minimal = config(json).minimal_config(pushed, pulled).await.unwrap();
+        assert_eq!(minimal.warnings, [""; 0]);
+        minimal.json.map(|json| String::from_utf8(json.expose_secret().to_vec()).unwrap())
+    }
+
     #[tokio::test]
     async fn the_minimal_config_holds_only_the_hosts_named() {
-        let json = config(TWO).minimal_config(&["registry.example.com:5000", "nowhere.example.com"]).await.unwrap();
-        let text = std::str::from_utf8(json.expose_secret()).unwrap();
+        let text = minimal(TWO, &["registry.example.com:5000"], &["nowhere.example.com"]).await.unwrap();
         assert_eq!(text, r#"{"auths":{"registry.example.com:5000":{"auth":"bWluZTp5"}}}"#);
-        let hub = config(TWO).minimal_config(&["docker.io", "docker.io"]).await.unwrap();
-        let text = std::str::from_utf8(hub.expose_secret()).unwrap();
-        assert_eq!(text, r#"{"auths":{"https://index.docker.io/v1/":{"auth":"aHViOng="}}}"#);
-        let none = config(TWO).minimal_config::<&str>(&[]).await.unwrap();
-        assert_eq!(none.expose_secret(), b"{\"auths\":{}}");
+        let hub = minimal(TWO, &["docker.io"], &["docker.io"]).await.unwrap();
+        assert_eq!(hub, r#"{"auths":{"https://index.docker.io/v1/":{"auth":"aHViOng="}}}"#);
+        assert_eq!(minimal(TWO, &[], &["docker.io"]).await.unwrap(), hub);
+    }
+
+    #[tokio::test]
+    async fn without_a_login_there_is_no_minimal_config() {
+        assert_eq!(minimal(TWO, &[], &[]).await, None);
+        assert_eq!(minimal(TWO, &["nowhere.example.com"], &["elsewhere.example.com"]).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_fails_is_a_warning_where_nothing_is_pushed() {
+        let absent = config(
+            r#"{"credHelpers":{"public.example.com":"absent"},
+            "auths":{"mine.example.com":{"username":"u","password":"p"}}}"#,
+        );
+        let minimal = absent.minimal_config(&["mine.example.com"], &["public.example.com"]).await.unwrap();
+        assert!(minimal.json.is_some());
+        assert!(
+            matches!(minimal.warnings.as_slice(), [one] if one.contains("docker-credential-absent")),
+            "{minimal:?}"
+        );
+        let error = absent.minimal_config(&["public.example.com"], &["public.example.com"]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credentials);
     }
 
     #[tokio::test]

@@ -11,5 +11,5 @@ mod token;
 
 pub use client::{Client, ClientOptions};
 pub use credentials::{Credential, Login};
-pub use docker_config::DockerConfig;
+pub use docker_config::{DockerConfig, MinimalConfig};
 pub use reference::{DEFAULT_TAG, DOCKER_HUB, Reference, is_digest, is_loopback_host};

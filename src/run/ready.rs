@@ -4,8 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use secrecy::ExposeSecret as _;
-
 use super::build::Run;
 use super::{Prepared, prepare, results};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,14 +51,16 @@ impl Ready {
             let _wait = run.progress.wait(&format!("{} to allow the push", reference.host()));
             client.check_push(&reference).await?;
         }
-        let hosts = registry_hosts(&prepared);
-        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let (pushed, pulled) = (prepared.plan.solve.pushed_references(), pulled_hosts(&prepared));
+        let pushed: Vec<&str> = pushed.iter().map(|reference| reference.host()).collect();
+        let pulled: Vec<&str> = pulled.iter().map(String::as_str).collect();
         let config = {
             let _wait = run.progress.wait("the logins of this build's registries");
-            logins.minimal_config(&hosts).await?
+            logins.minimal_config(&pushed, &pulled).await?
         };
-        if !config.expose_secret().is_empty() {
-            secrets.push((format!("{}/config.json", buildctl::DOCKER_CONFIG_DIR), config));
+        run.warn_all(config.warnings);
+        if let Some(json) = config.json {
+            secrets.push((format!("{}/config.json", buildctl::DOCKER_CONFIG_DIR), json));
         }
         let mut config = LocalConfig::from_environment(&run.services.environment, &run.services.dirs)?;
         config.queue_timeout = run.request.queue_timeout;
@@ -115,14 +115,12 @@ async fn sweep(run: &mut Run<'_>, provider: &LocalProvider) {
     }
 }
 
-/// The registries this build talks to: those it pushes to and those its base images come from. No other login leaves
-/// this machine.
-fn registry_hosts(prepared: &Prepared) -> BTreeSet<String> {
+/// The registries that this build's images come from. Besides those it pushes to, no other login leaves this machine.
+fn pulled_hosts(prepared: &Prepared) -> BTreeSet<String> {
     let solve = &prepared.plan.solve;
-    let pushed = solve.pushed_references().into_iter().map(|reference| reference.host().to_owned());
     let named = solve.contexts.iter().filter_map(|context| match &context.source {
         ContextSource::Image(reference) => Some(reference.host().to_owned()),
         ContextSource::Directory(_) => None,
     });
-    pushed.chain(named).chain(dockerfile::image_hosts(&prepared.dockerfile.bytes, &solve.build_args)).collect()
+    named.chain(dockerfile::image_hosts(&prepared.dockerfile.bytes, &solve.build_args)).collect()
 }

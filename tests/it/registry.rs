@@ -104,7 +104,7 @@ async fn the_minimal_config_logs_in_where_the_full_one_does() {
         registry.host()
     );
     let (_directory, config) = docker_config(&full);
-    let minimal = config.minimal_config(&[registry.host()]).await.unwrap();
+    let minimal = config.minimal_config(&[registry.host()], &[]).await.unwrap().json.unwrap();
     let minimal = std::str::from_utf8(minimal.expose_secret()).unwrap();
     assert!(!minimal.contains("other.example.com"), "{minimal}");
     client(minimal).check_push(&image(registry.host())).await.unwrap();
@@ -248,6 +248,20 @@ async fn a_login_does_not_follow_the_realm_of_a_plain_registry_elsewhere() {
     let error = client_with(&login(&host, USER, PASSWORD), options).check_push(&image(&host)).await.unwrap_err();
     assert_says(&error, ErrorKind::Network, &["not safe", thief.host()]);
     assert!(thief.seen().is_empty());
+}
+
+#[tokio::test]
+async fn neither_password_nor_refresh_token_follows_the_token_server_elsewhere() {
+    let thief = HttpServer::start(|_| answer(200).body(r#"{"token":"T1"}"#)).await;
+    let target = format!("http://{}/token", thief.host());
+    let tokens = HttpServer::start(move |_| answer(307).header("location", &target)).await;
+    let registry = HttpServer::start(token_registry(tokens.host().to_owned(), |_| false)).await;
+    let identity = format!(r#"{{"auths":{{"{}":{{"identitytoken":"R/1"}}}}}}"#, registry.host());
+    for json in [identity, login(registry.host(), USER, PASSWORD)] {
+        let error = client(&json).check_push(&image(registry.host())).await.unwrap_err();
+        assert_says(&error, ErrorKind::Network, &["for a token", "307"]);
+    }
+    assert!(thief.seen().is_empty(), "{:?}", thief.seen());
 }
 
 #[tokio::test]
