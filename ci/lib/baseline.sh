@@ -18,7 +18,8 @@ dir=$(mktemp -d /tmp/lbb.XXXXXX)
 buildkitd_pid='' sshd_pid='' run_sshd=''
 cleanup() {
   if [[ -n $buildkitd_pid ]]; then
-    kill "$buildkitd_pid" 2>/dev/null || true
+    # Its own way of stopping takes a second, which nobody owes to a machine that is thrown away.
+    kill -KILL "$buildkitd_pid" 2>/dev/null || true
     while kill -0 "$buildkitd_pid" 2>/dev/null; do sleep 0.01; done
   fi
   [[ ! -S $dir/master ]] || ssh -F "$dir/ssh_config" -O exit runner 2>/dev/null || true
@@ -28,11 +29,11 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# sshd on a free loopback port, with keys made for this run.
+# sshd on a loopback port that is probably free, with keys made for this run.
 ssh-keygen -q -t ed25519 -N '' -f "$dir/host" &
 ssh-keygen -q -t ed25519 -N '' -f "$dir/user"
 wait $!
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(shuf --input-range=20000-32000 --head-count=1)
 cat >"$dir/sshd_config" <<EOF
 ListenAddress 127.0.0.1:$port
 HostKey $dir/host
