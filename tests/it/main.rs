@@ -17,6 +17,7 @@ mod context_project;
 mod events;
 mod help;
 mod local;
+mod local_hostile;
 mod local_leaks;
 mod local_memory;
 mod local_rootless;

@@ -70,11 +70,7 @@ impl Budget {
         limit: Duration,
         waiting: Waiting<'_>,
     ) -> Result<Reservation> {
-        let path = self.dir.join(lease.as_str());
-        let lock = LockFile::try_take(&path)?.ok_or_else(|| {
-            Error::new(ErrorKind::Provider, format!("lease `{lease}` is being acquired by another process"))
-        })?;
-        let reservation = Reservation(Some(lock));
+        let reservation = self.claim(lease).await?;
         let mut claim = Claim { version: 1, bytes, workspace: workspace.clone(), granted: false };
         let mut reason = String::new();
         let queue = async {
@@ -99,6 +95,15 @@ impl Budget {
             Err(_) => Err(Error::new(ErrorKind::NoCapacity, format!("waited {} s: {reason}", limit.as_secs()))
                 .hint("wait longer with --queue-timeout, or build on a smaller runner type")),
         }
+    }
+
+    /// Our own file. Made under the short lock: who looks for claims of the dead would lock a fresh one in between.
+    async fn claim(&self, lease: &LeaseId) -> Result<Reservation> {
+        let _order = self.order().await?;
+        let lock = LockFile::try_take(&self.dir.join(lease.as_str()))?.ok_or_else(|| {
+            Error::new(ErrorKind::Provider, format!("lease `{lease}` is being acquired by another process"))
+        })?;
+        Ok(Reservation(Some(lock)))
     }
 
     /// The short lock under which claims are read and granted.
@@ -240,6 +245,25 @@ mod tests {
         };
         let (first, ()) = tokio::join!(first, second);
         first.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn builds_that_start_together_do_not_take_each_other_for_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let builds: Vec<_> = (0..8)
+            .map(|_| {
+                let path = dir.path().to_owned();
+                tokio::spawn(async move {
+                    for _ in 0..40 {
+                        let budget = Budget::new(&path, 100 * GB).unwrap();
+                        drop(budget.reserve(&LeaseId::new(), &name("one"), GB, LONG, &|_| ()).await.unwrap());
+                    }
+                })
+            })
+            .collect();
+        for build in builds {
+            build.await.unwrap();
+        }
     }
 
     #[tokio::test]

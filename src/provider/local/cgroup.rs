@@ -4,7 +4,7 @@
 //! steps, with a limit of their own) below it, so that a step that needs too much is killed and not the daemon. Nothing
 //! outside of it is changed, but for controllers being switched on for it (cgroup v2).
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,16 +39,15 @@ impl LeaseCgroup {
     /// # Errors
     /// The reason, for the user, when memory cannot be limited here.
     pub(super) fn plan(root: &Path, own: &str, lease: &LeaseId) -> Result<Self, String> {
-        let (version, hierarchy, controllers) = if root.join("memory/memory.limit_in_bytes").exists() {
-            (CgroupVersion::V1, root.join("memory"), "memory")
+        let (version, hierarchy) = if root.join("memory/memory.limit_in_bytes").exists() {
+            (CgroupVersion::V1, root.join("memory"))
         } else if read(&root.join("cgroup.controllers")).split_whitespace().any(|name| name == "memory") {
-            (CgroupVersion::V2, root.to_owned(), "")
+            (CgroupVersion::V2, root.to_owned())
         } else {
             return Err(format!("`{}` has no memory controller", root.display()));
         };
         let mut refusal = String::new();
-        // The root of the hierarchy where it is ours to write, else below this process's own cgroup.
-        for base in [PathBuf::new(), own_cgroup(own, controllers).unwrap_or_default()] {
+        for base in bases(version, own) {
             match std::fs::create_dir(hierarchy.join(&base).join(OURS)) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => refusal = error.to_string(),
                 _ => return Ok(Self { version, root: root.to_owned(), parent: base.join(OURS), lease: lease.clone() }),
@@ -57,7 +56,15 @@ impl LeaseCgroup {
         Err(format!("no cgroup can be made below `{}`: {refusal}", hierarchy.display()))
     }
 
-    /// Makes the cgroup with its limits, in bytes.
+    /// True when this is a cgroup that [`LeaseCgroup::plan`] could have named for `lease` below `root`.
+    pub(super) fn is_of(&self, lease: &LeaseId, root: &Path) -> bool {
+        self.root == root
+            && self.lease == *lease
+            && self.parent.ends_with(OURS)
+            && self.parent.components().all(|part| matches!(part, Component::Normal(_)))
+    }
+
+    /// Makes the cgroup with its limits, in bytes. What was made before a failure stays, for [`LeaseCgroup::remove`].
     pub(super) fn create(&self, tier_bytes: u64, build_bytes: u64) -> Result<()> {
         match self.version {
             CgroupVersion::V1 => self.create_v1(tier_bytes, build_bytes),
@@ -183,6 +190,16 @@ impl LeaseCgroup {
     }
 }
 
+/// Where our directory may be: at the hierarchy's root where that is ours to write, else below this process's own cgroup.
+/// Not so with v2, where a cgroup with processes of its own cannot pass controllers on.
+fn bases(version: CgroupVersion, proc_self_cgroup: &str) -> Vec<PathBuf> {
+    let own = match version {
+        CgroupVersion::V1 => own_cgroup(proc_self_cgroup, "memory"),
+        CgroupVersion::V2 => None,
+    };
+    [PathBuf::new()].into_iter().chain(own).collect()
+}
+
 /// This process's cgroup in the hierarchy of `controller`, without the leading slash.
 fn own_cgroup(proc_self_cgroup: &str, controller: &str) -> Option<PathBuf> {
     proc_self_cgroup.lines().find_map(|line| {
@@ -231,14 +248,22 @@ fn read(file: &Path) -> String {
 
 /// The process ids in a cgroup and below it.
 pub(super) fn members(dir: &Path) -> Vec<i32> {
-    let mut pids: Vec<i32> = read(&dir.join("cgroup.procs")).lines().filter_map(|line| line.parse().ok()).collect();
+    // Everything else in such a file would be no process of a lease: 0 is one outside of this PID namespace.
+    let pids = read(&dir.join("cgroup.procs"));
+    let mut pids: Vec<i32> = pids.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).collect();
     for child in children(dir) {
         pids.extend(members(&child));
     }
     pids
 }
 
+/// Kills all processes in a cgroup and below it. One by one a fork may slip through, which the next round gets; cgroup v2
+/// has a switch (Linux 5.14) that nothing slips through.
 fn kill_members(dir: &Path) {
+    let all = dir.join("cgroup.kill");
+    if all.exists() && std::fs::write(&all, "1").is_ok() {
+        return;
+    }
     for pid in members(dir) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid) {
             // Gone in between is as good.
@@ -336,6 +361,28 @@ mod tests {
         assert_eq!(own_cgroup(text, "cpuacct"), Some("a".into()));
         assert_eq!(own_cgroup(text, ""), Some("d".into()));
         assert_eq!(own_cgroup("", "memory"), None);
+    }
+
+    #[test]
+    fn neither_the_first_process_nor_foreign_ones_are_members() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cgroup.procs"), "0\n1\n-1\n-42\n42\n").unwrap();
+        assert_eq!(members(dir.path()), [42]);
+    }
+
+    #[test]
+    fn v2_kills_at_one_stroke() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cgroup.kill"), "").unwrap();
+        kill_members(dir.path());
+        assert_eq!(read(&dir.path().join("cgroup.kill")), "1");
+    }
+
+    #[test]
+    fn only_v1_can_limit_memory_below_a_cgroup_with_processes() {
+        let own = "4:memory:/b/c\n0::/d\n";
+        assert_eq!(bases(CgroupVersion::V1, own), [PathBuf::new(), "b/c".into()]);
+        assert_eq!(bases(CgroupVersion::V2, own), [PathBuf::new()]);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! [`HeldLease`]: what this process holds for one lease, from the first side effect to the verified release.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::LocalConfig;
 use super::budget::{Budget, Reservation};
@@ -19,6 +20,9 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, LeaseRequest, MemoryLimit, RunnerPaths};
 use crate::provider::Waiting;
+
+/// How long a lock of our own may be looked at by others when we want it.
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
 
 /// What this process holds for one lease. Each field is set before, or at once when, the thing exists, so a release
 /// finds it however far the acquisition came.
@@ -69,7 +73,7 @@ impl HeldLease {
 
         waiting("a runner on this machine to start");
         for path in self.dirs.locks() {
-            let lock = LockFile::try_take(&path)?.ok_or_else(|| {
+            let lock = LockFile::take_within(&path, LOCK_LIMIT).await?.ok_or_else(|| {
                 Error::new(ErrorKind::Provider, format!("lease `{lease}` is held by another process"))
             })?;
             self.locks.push(lock);
@@ -81,7 +85,7 @@ impl HeldLease {
         if let Launcher::Rootlesskit(path) = &tools.launcher {
             self.rootlesskit = Some(path.clone());
         }
-        let memory = self.limit_memory(config, lease, &fit, rootless)?;
+        let memory = self.limit_memory(config, lease, &fit, rootless).await?;
         if let MemoryLimit::None { reason } = &memory {
             warnings.push(format!("the memory limit is not enforced: {reason}"));
         }
@@ -91,11 +95,7 @@ impl HeldLease {
         self.root = Some(root);
         fill_bin(tools, &self.dirs)?;
         let host_key = keys::make(tools, &self.dirs).await?;
-        let to_join = match (&memory, &self.cgroup) {
-            (MemoryLimit::Cgroup { .. }, Some(cgroup)) => cgroup.to_join(),
-            // What was made of it goes with the release.
-            _ => Vec::new(),
-        };
+        let to_join = self.cgroup.as_ref().map(LeaseCgroup::to_join).unwrap_or_default();
         Runner::start(tools, &self.dirs, &to_join, &mut self.runner).await?;
         if secrets_may_swap(&self.dirs) {
             warnings.push("this kernel may swap out the secrets' tmpfs, and this machine has swap".to_owned());
@@ -124,8 +124,9 @@ impl HeldLease {
         Ok(endpoint)
     }
 
-    /// Makes the lease's cgroup, after the record that names it.
-    fn limit_memory(
+    /// Makes the lease's cgroup, after the record that names it. What was made of one that failed goes at once, unless the
+    /// kernel keeps it: then it goes with the release.
+    async fn limit_memory(
         &mut self,
         config: &LocalConfig,
         lease: &LeaseId,
@@ -140,11 +141,18 @@ impl HeldLease {
         };
         self.cgroup = planned.as_ref().ok().cloned();
         Record { version: 1, data: self.dirs.data.clone(), cgroup: self.cgroup.clone() }.write(&self.dirs)?;
-        let made = planned.and_then(|cgroup| {
-            cgroup.create(fit.memory_bytes, fit.build_bytes).map_err(|error| error.message())?;
-            Ok(cgroup.memory_limit(fit.build_bytes))
-        });
-        Ok(made.unwrap_or_else(|reason| MemoryLimit::None { reason }))
+        let cgroup = match planned {
+            Ok(cgroup) => cgroup,
+            Err(reason) => return Ok(MemoryLimit::None { reason }),
+        };
+        match cgroup.create(fit.memory_bytes, fit.build_bytes) {
+            Ok(()) => Ok(cgroup.memory_limit(fit.build_bytes)),
+            Err(error) => {
+                cgroup.remove().await?;
+                self.cgroup = None;
+                Ok(MemoryLimit::None { reason: error.message() })
+            }
+        }
     }
 
     fn runner_paths(&self, buildkit_root: &Path) -> Result<RunnerPaths> {
@@ -167,16 +175,17 @@ impl HeldLease {
     /// Ends the runner and verifies that nothing is left. Safe to repeat after a failure.
     pub(super) async fn release(&mut self) -> Result<()> {
         self.endpoint = None;
-        if let Some(runner) = &mut self.runner {
-            runner.end().await?;
+        let ended = match &mut self.runner {
+            Some(runner) => runner.end().await,
+            None => Ok(()),
+        };
+        // Locks are ours from before the first directory on: without them there is nothing to remove.
+        if self.locks.is_empty() {
+            ended?;
+        } else {
+            self.remains().remove_after(ended).await?;
         }
         self.runner = None;
-        // Locks are ours from before the first directory on: without them there is nothing to remove.
-        if !self.locks.is_empty() {
-            let remains =
-                Remains { dirs: self.dirs.clone(), cgroup: self.cgroup.clone(), rootlesskit: self.rootlesskit.clone() };
-            remains.remove().await?;
-        }
         if let Some(root) = self.root.take().filter(BuildkitRoot::is_kept) {
             super::buildkit_root::clean(&root.path);
         }

@@ -12,6 +12,9 @@ use crate::ids::LeaseId;
 /// `/<lease>/r/t/.buildkit-ssh-sock<10 digits>/ssh_auth_sock`, and Linux allows 107 bytes.
 pub(super) const MAX_RUNTIME_DIR: usize = 24;
 
+/// How often a directory is made that another build may remove while it is empty.
+const MAKE_ATTEMPTS: u32 = 10;
+
 /// Where everything of one lease is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeaseDirs {
@@ -108,12 +111,9 @@ pub(super) fn make_private(dir: &Path) -> Result<()> {
         .context(ErrorKind::State, || format!("cannot make the directory `{}`", dir.display()))
 }
 
-/// Makes the runtime directory and checks that it is ours alone: its place may be writable for others (`/tmp`).
+/// Makes the runtime directory and checks that it can hold leases.
 pub(super) fn prepare_runtime_dir(dir: &Path) -> Result<()> {
-    let unusable = |why: String| {
-        Error::new(ErrorKind::State, format!("`{}` cannot hold local leases: {why}", dir.display()))
-            .hint("set XDG_RUNTIME_DIR to a private directory with a short name")
-    };
+    let unusable = |why: String| unusable(dir, &why);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_');
     if !dir.as_os_str().as_encoded_bytes().iter().copied().all(plain) {
         return Err(unusable("its name has characters that sshd's configuration cannot hold".to_owned()));
@@ -121,17 +121,40 @@ pub(super) fn prepare_runtime_dir(dir: &Path) -> Result<()> {
     if dir.as_os_str().len() > MAX_RUNTIME_DIR {
         return Err(unusable(format!("its name is longer than {MAX_RUNTIME_DIR} bytes, and sockets go below it")));
     }
-    make_private(dir)?;
-    let metadata = dir
-        .symlink_metadata()
-        .context(ErrorKind::State, || format!("cannot look at the directory `{}`", dir.display()))?;
+    // The last lease of another build may take the empty directory away in between.
+    for _ in 0..MAKE_ATTEMPTS {
+        make_private(dir)?;
+        if check_runtime_dir(dir)? {
+            return Ok(());
+        }
+    }
+    Err(unusable("it vanishes again and again".to_owned()))
+}
+
+/// Whether the runtime directory is there, and ours alone: its place may be writable for others (`/tmp`), and what
+/// stands in it decides what a sweep removes and kills. Nothing in it may be read before.
+///
+/// # Errors
+/// [`ErrorKind::State`] when it is anything but a directory of this user's that nobody else may enter.
+pub(super) fn check_runtime_dir(dir: &Path) -> Result<bool> {
+    let metadata = match dir.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        metadata => {
+            metadata.context(ErrorKind::State, || format!("cannot look at the directory `{}`", dir.display()))?
+        }
+    };
     if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(unusable("it belongs to somebody else".to_owned()));
+        return Err(unusable(dir, "it belongs to somebody else"));
     }
     if metadata.mode() & 0o077 != 0 {
-        return Err(unusable("others may enter it".to_owned()));
+        return Err(unusable(dir, "others may enter it"));
     }
-    Ok(())
+    Ok(true)
+}
+
+fn unusable(dir: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::State, format!("`{}` cannot hold local leases: {why}", dir.display()))
+        .hint("set XDG_RUNTIME_DIR to a private directory with a short name")
 }
 
 #[cfg(test)]
@@ -147,6 +170,24 @@ mod tests {
         prepare_runtime_dir(&dir).unwrap();
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(prepare_runtime_dir(&dir).unwrap_err().kind(), ErrorKind::State);
+    }
+
+    #[test]
+    fn only_a_directory_of_our_own_is_trusted() {
+        let base = tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap();
+        let dir = base.path().join("r");
+        assert!(!check_runtime_dir(&dir).unwrap());
+        std::fs::write(&dir, "").unwrap();
+        assert_eq!(check_runtime_dir(&dir).unwrap_err().kind(), ErrorKind::State);
+        std::fs::remove_file(&dir).unwrap();
+        make_private(&dir).unwrap();
+        assert!(check_runtime_dir(&dir).unwrap());
+        // Only root can give a directory away; for others somebody else's is at hand.
+        if std::os::unix::fs::chown(&dir, Some(65_534), None).is_ok() {
+            assert!(check_runtime_dir(&dir).unwrap_err().to_string().contains("somebody else"));
+        } else {
+            assert!(check_runtime_dir(Path::new("/")).unwrap_err().to_string().contains("somebody else"));
+        }
     }
 
     #[test]

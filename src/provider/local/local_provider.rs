@@ -1,7 +1,7 @@
 //! [`LocalProvider`]: leases of this machine.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use super::buildkit_root;
 use super::config::is_root;
 use super::fit::Fit;
 use super::held_lease::HeldLease;
-use super::lease_dirs::{LeaseDirs, data_parent};
+use super::lease_dirs::{LeaseDirs, check_runtime_dir, data_parent};
 use super::lock_file::LockFile;
 use super::machine::{Machine, architecture};
 use super::remains::Remains;
@@ -23,6 +23,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, LeaseRequest};
 use crate::provider::{Capabilities, ComputeProvider, Listed, Released, Waiting};
+
+/// What became of a lease whose holder is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Abandoned {
+    /// What it left was removed.
+    Removed,
+    /// It had left nothing but, at most, a lock.
+    Gone,
+    /// Its holder lives.
+    Held,
+}
 
 /// Leases runners on this machine: an `sshd` of our own in namespaces of its own.
 #[derive(Debug)]
@@ -41,13 +52,14 @@ impl LocalProvider {
     /// touches only our own.
     ///
     /// # Errors
-    /// [`ErrorKind::ReleaseUnconfirmed`] when something cannot be removed.
+    /// [`ErrorKind::ReleaseUnconfirmed`] when something cannot be removed; [`ErrorKind::State`] when the runtime directory
+    /// is not ours alone, and then nothing is touched.
     pub async fn sweep_abandoned(&self) -> Result<Vec<LeaseId>> {
         let (mut swept, mut failed) = (Vec::new(), None);
-        for lease in self.known() {
+        for lease in self.known()? {
             match self.remove_abandoned(&lease).await {
-                Ok(true) => swept.push(lease),
-                Ok(false) => {}
+                Ok(Abandoned::Removed) => swept.push(lease),
+                Ok(Abandoned::Held | Abandoned::Gone) => {}
                 // The others are not its hostages.
                 Err(error) => failed = Some(error),
             }
@@ -58,34 +70,47 @@ impl LocalProvider {
         failed.map_or(Ok(swept), Err)
     }
 
-    /// The leases that have left a trace in our directories.
-    fn known(&self) -> BTreeSet<LeaseId> {
-        let runtime = lease_names(&self.config.runtime_dir);
-        runtime.into_iter().chain(lease_names(&data_parent(&self.config))).collect()
+    /// The leases that have left a trace in our directories, which are checked to be ours first.
+    fn known(&self) -> Result<BTreeSet<LeaseId>> {
+        let mut known = BTreeSet::new();
+        if check_runtime_dir(&self.config.runtime_dir)? {
+            known.extend(lease_names(&self.config.runtime_dir));
+        }
+        known.extend(lease_names(&data_parent(&self.config)));
+        Ok(known)
     }
 
     fn is_held(&self, lease: &LeaseId) -> bool {
         LeaseDirs::new(&self.config, lease).locks().iter().any(|path| LockFile::is_held(path))
     }
 
-    /// Removes a lease that no living process holds; false when one does.
-    async fn remove_abandoned(&self, lease: &LeaseId) -> Result<bool> {
+    /// Removes a lease that no living process holds.
+    async fn remove_abandoned(&self, lease: &LeaseId) -> Result<Abandoned> {
+        check_runtime_dir(&self.config.runtime_dir)?;
         let dirs = LeaseDirs::new(&self.config, lease);
+        let rootlesskit = tools::find(&self.config.program_dirs, "rootlesskit").filter(|_| !is_root());
+        let find = || Remains::of_abandoned(&self.config, lease, dirs.clone(), rootlesskit.clone());
+        let paths: BTreeSet<PathBuf> = dirs.locks().into_iter().chain(find().dirs.locks()).collect();
         let mut locks = Vec::new();
-        for path in dirs.locks() {
-            // Its directory may be missing, then nothing of the lease is there.
-            if !path.parent().is_some_and(Path::is_dir) {
+        for path in paths {
+            // A lock is made only beside something that it is to guard.
+            let is_needed = find().exist() && path.parent().is_some_and(Path::is_dir);
+            if !is_needed && path.symlink_metadata().is_err() {
                 continue;
             }
             match LockFile::try_take(&path)? {
                 Some(lock) => locks.push(lock),
-                None => return Ok(false),
+                None => return Ok(Abandoned::Held),
             }
         }
-        let rootlesskit = tools::find(&self.config.program_dirs, "rootlesskit").filter(|_| !is_root());
-        Remains::of_abandoned(lease, dirs, rootlesskit).remove().await?;
+        // What its holder left, now that nobody changes it any more: a lease that ended just now has left nothing.
+        let remains = find();
+        let existed = remains.exist();
+        if existed {
+            remains.remove().await?;
+        }
         locks.into_iter().for_each(LockFile::remove);
-        Ok(true)
+        Ok(if existed { Abandoned::Removed } else { Abandoned::Gone })
     }
 
     fn held(&self, lease: &LeaseId) -> Option<Arc<Mutex<HeldLease>>> {
@@ -157,18 +182,22 @@ impl ComputeProvider for LocalProvider {
             self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(lease_id);
             return Ok(Released::Destroyed);
         }
-        if !self.known().contains(lease_id) {
+        if !self.known()?.contains(lease_id) {
             return Ok(Released::AlreadyGone);
         }
-        if self.remove_abandoned(lease_id).await? {
-            return Ok(Released::Destroyed);
+        match self.remove_abandoned(lease_id).await? {
+            Abandoned::Removed => Ok(Released::Destroyed),
+            Abandoned::Gone => Ok(Released::AlreadyGone),
+            Abandoned::Held => Err(Error::new(
+                ErrorKind::Provider,
+                format!("lease `{lease_id}` is held by another process of this machine"),
+            )
+            .hint("end that build; its runner goes with it")),
         }
-        Err(Error::new(ErrorKind::Provider, format!("lease `{lease_id}` is held by another process of this machine"))
-            .hint("end that build; its runner goes with it"))
     }
 
     async fn list(&self) -> Result<Vec<Listed>> {
-        let leases = self.known().into_iter();
+        let leases = self.known()?.into_iter();
         Ok(leases.map(|lease_id| Listed { held: self.is_held(&lease_id), lease_id }).collect())
     }
 }

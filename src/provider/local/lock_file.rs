@@ -3,8 +3,13 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::error::{Context as _, ErrorKind, Result};
+
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A locked file. The kernel unlocks it when the process ends, however it ends.
 #[derive(Debug)]
@@ -27,6 +32,18 @@ impl LockFile {
             // A sweep may have removed the file between opening and locking it: then nobody else sees this lock.
             if file.metadata().context(ErrorKind::State, place)?.nlink() > 0 {
                 return Ok(Some(Self { file, path: path.to_owned() }));
+            }
+        }
+    }
+
+    /// As [`LockFile::try_take`], tried again for `limit`: who only looks whether the lock is held, or sweeps, has it
+    /// for a moment too.
+    pub(super) async fn take_within(path: &Path, limit: Duration) -> Result<Option<Self>> {
+        let end = Instant::now() + limit;
+        loop {
+            match Self::try_take(path)? {
+                None if Instant::now() < end => tokio::time::sleep(RETRY_PAUSE).await,
+                taken => return Ok(taken),
             }
         }
     }
@@ -77,6 +94,19 @@ mod tests {
         assert!(!LockFile::is_held(&path));
         LockFile::try_take(&path).unwrap().unwrap().remove();
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn who_only_looks_does_not_keep_the_lock_from_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let looking = LockFile::try_take(&path).unwrap();
+        let long = Duration::from_secs(20);
+        // Polled in this order: the first attempt fails.
+        let (taken, ()) = tokio::join!(LockFile::take_within(&path, long), async { drop(looking) });
+        let taken = taken.unwrap();
+        assert!(taken.is_some());
+        assert!(LockFile::take_within(&path, Duration::ZERO).await.unwrap().is_none());
     }
 
     #[test]

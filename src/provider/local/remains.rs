@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::LocalConfig;
 use super::cgroup::LeaseCgroup;
 use super::lease_dirs::LeaseDirs;
 use super::record::Record;
@@ -29,15 +30,36 @@ pub(super) struct Remains {
 }
 
 impl Remains {
-    /// What the record of a lease names, whose process died.
-    pub(super) fn of_abandoned(lease: &LeaseId, mut dirs: LeaseDirs, rootlesskit: Option<PathBuf>) -> Self {
-        let record = Record::read(&dirs.record());
-        let recorded = record.as_ref().map(|record| &record.data);
-        // Only a directory that is named like a lease's is ever removed.
-        if let Some(data) = recorded.filter(|data| data.ends_with(Path::new("leases").join(lease.as_str()))) {
-            data.clone_into(&mut dirs.data);
+    /// What the record of a lease names, whose process died, as far as the provider could have made it.
+    pub(super) fn of_abandoned(
+        config: &LocalConfig,
+        lease: &LeaseId,
+        mut dirs: LeaseDirs,
+        rootlesskit: Option<PathBuf>,
+    ) -> Self {
+        let record = Record::read(&dirs.record()).filter(|record| record.is_of(lease, &config.cgroup_root));
+        if let Some(record) = &record {
+            record.data.clone_into(&mut dirs.data);
         }
         Self { dirs, cgroup: record.and_then(|record| record.cgroup), rootlesskit }
+    }
+
+    /// True when anything of the lease is there but its locks.
+    pub(super) fn exist(&self) -> bool {
+        let there = |dir: &Path| dir.symlink_metadata().is_ok();
+        there(&self.dirs.runtime)
+            || there(&self.dirs.data)
+            || self.cgroup.as_ref().is_some_and(|cgroup| !cgroup.directories().is_empty())
+    }
+
+    /// As [`Remains::remove`] after an attempt to end the runner: when that failed, killing what is in the lease's cgroup is
+    /// all the more to do. Both failures are told.
+    pub(super) async fn remove_after(&self, ended: Result<()>) -> Result<()> {
+        match (self.remove().await, ended) {
+            (Ok(()), ended) => ended,
+            (Err(left), Ok(())) => Err(left),
+            (Err(left), Err(error)) => Err(left.hint(error.message())),
+        }
     }
 
     /// Removes everything, and looks again.
@@ -84,15 +106,17 @@ impl Remains {
     /// a log of the lease is not ours to wait for.
     fn processes(&self) -> Vec<String> {
         let lease = self.dirs.runtime.file_name().unwrap_or_default().as_bytes();
+        // Anybody can give a process such arguments: those of other users are not ours to wait for.
         let names = [self.dirs.runtime.as_os_str().as_bytes(), self.dirs.data.as_os_str().as_bytes()];
         let mut found = Vec::new();
+        let uid = rustix::process::getuid().as_raw();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let program = program_name(&arguments);
             let holds = |name: &[u8]| memchr::memmem::find(&arguments, name).is_some();
             let is_of_lease = names.iter().any(|name| holds(name)) || (program == "ssh" && holds(lease));
-            if OURS.contains(&program.as_str()) && is_of_lease {
+            if OURS.contains(&program.as_str()) && is_of_lease && user_of(&entry.path()) == Some(uid) {
                 found.push(format!("{pid} (`{program}`)"));
             }
         }
@@ -140,6 +164,13 @@ impl Remains {
     }
 }
 
+/// The real user of a process. Not the owner of its directory: that is root for who may not be traced.
+fn user_of(process: &Path) -> Option<u32> {
+    let status = std::fs::read(process.join("status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
+}
+
 /// The plain name of the program: of `/usr/bin/ssh`, and of `ssh: /path [mux]` as the master calls itself.
 fn program_name(arguments: &[u8]) -> String {
     let first = arguments.split(|byte| matches!(byte, 0 | b':' | b' ')).next().unwrap_or_default();
@@ -170,6 +201,32 @@ fn unescape(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn remains(dir: &Path, cgroup: Option<LeaseCgroup>) -> Remains {
+        let dirs = LeaseDirs { runtime: dir.join("run/lb-x"), data: dir.join("leases/lb-x") };
+        Remains { dirs, cgroup, rootlesskit: None }
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_does_not_end_is_told_and_its_cgroup_goes_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let lease = "lb-00000000000000000000000000000001".parse().unwrap();
+        std::fs::create_dir_all(dir.path().join("memory")).unwrap();
+        std::fs::write(dir.path().join("memory/memory.limit_in_bytes"), "").unwrap();
+        let cgroup = LeaseCgroup::plan(dir.path(), "", &lease).unwrap();
+        let group = dir.path().join("memory/lian-build").join(lease.as_str());
+        std::fs::create_dir_all(&group).unwrap();
+        let ended = Err(Error::new(ErrorKind::ReleaseUnconfirmed, "it does not end"));
+        let error = remains(dir.path(), Some(cgroup)).remove_after(ended).await.unwrap_err();
+        assert_eq!(error.to_string(), "it does not end");
+        assert!(!group.exists());
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_real_user() {
+        assert_eq!(user_of(Path::new("/proc/self")), Some(rustix::process::getuid().as_raw()));
+        assert_eq!(user_of(Path::new("/proc/0")), None);
+    }
 
     #[test]
     fn programs_are_known_by_their_plain_names() {
