@@ -5,10 +5,15 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
 
+use super::bounded::read_bounded;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+
+/// The most a command may say on each of its two streams, in bytes, where all of it is kept.
+const MAX_SAID: usize = 1 << 20;
 
 /// A command to run. Arguments are never joined into a shell line.
 #[derive(Debug)]
@@ -26,10 +31,10 @@ pub struct Cmd {
 pub struct Output {
     /// The exit code, or 128 + signal.
     pub code: i32,
-    /// Everything on standard output.
-    pub stdout: Vec<u8>,
+    /// Everything on standard output; wiped, because it may be a secret.
+    pub stdout: Zeroizing<Vec<u8>>,
     /// Everything on standard error.
-    pub stderr: Vec<u8>,
+    pub stderr: Zeroizing<Vec<u8>>,
 }
 
 impl Output {
@@ -135,7 +140,7 @@ impl Cmd {
     /// Runs to the end and collects what was said.
     ///
     /// # Errors
-    /// When the program cannot be started. A non-zero exit is not an error here.
+    /// When the program cannot be started, or says more than 1 MiB on a stream. A non-zero exit is not an error here.
     pub async fn output(self) -> Result<Output> {
         self.output_with_stdin(&[]).await
     }
@@ -143,7 +148,7 @@ impl Cmd {
     /// Runs to the end with `input` on standard input.
     ///
     /// # Errors
-    /// When the program cannot be started or waited for.
+    /// As [`Cmd::output`].
     pub async fn output_with_stdin(self, input: &[u8]) -> Result<Output> {
         let (kind, program) = (self.kind, self.program.to_string_lossy().into_owned());
         let mut child = self.spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
@@ -155,10 +160,13 @@ impl Cmd {
                 let _ = stdin.shutdown().await;
             }
             drop(stdin);
+            Ok(())
         };
-        let ((), output) = tokio::join!(feed, child.wait_with_output());
-        let output = output.context(kind, || format!("cannot wait for `{program}`"))?;
-        Ok(Output { code: exit_code(output.status), stdout: output.stdout, stderr: output.stderr })
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // The first failure ends all: whoever says too much is killed when the handle is dropped.
+        let ((), stdout, stderr) = tokio::try_join!(feed, said(stdout, &program, kind), said(stderr, &program, kind))?;
+        let status = child.wait().await.context(kind, || format!("cannot wait for `{program}`"))?;
+        Ok(Output { code: exit_code(status), stdout, stderr })
     }
 
     /// As [`Cmd::output`], given up after `limit`.
@@ -173,8 +181,40 @@ impl Cmd {
     }
 }
 
+async fn said(stream: Option<impl AsyncRead + Unpin>, program: &str, kind: ErrorKind) -> Result<Zeroizing<Vec<u8>>> {
+    let Some(stream) = stream else { return Ok(Zeroizing::default()) };
+    read_bounded(stream, MAX_SAID)
+        .await
+        .context(kind, || format!("cannot read what `{program}` says"))?
+        .ok_or_else(|| Error::new(kind, format!("`{program}` said more than {MAX_SAID} bytes")))
+}
+
 /// The exit code as a shell would say it.
 pub fn exit_code(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Cmd {
+        Cmd::new("sh", ErrorKind::State).args(["-c", script])
+    }
+
+    #[tokio::test]
+    async fn both_streams_and_the_code_are_told() {
+        let output = sh("cat; echo err >&2; exit 3").output_with_stdin(b"in").await.unwrap();
+        assert_eq!((output.code, output.stdout.as_slice(), output.stderr.as_slice()), (3, &b"in"[..], &b"err\n"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_never_stops_talking_is_ended() {
+        for endless in ["exec yes", "exec yes >&2"] {
+            let error = sh(endless).output().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::State);
+            assert!(error.message().contains("`sh` said more than"), "{error}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The one seam through which child processes are started.
 
+mod bounded;
 mod cmd;
 
 pub use cmd::{Cmd, Output, exit_code};

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::from_slice;
-use zeroize::Zeroizing;
 
 use crate::env_vars::Environment;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,7 +46,7 @@ pub(super) async fn get(name: &str, server: &str, place: &str, environment: &Env
         .map_err(|_| failed(format!("no answer within {} s", LIMIT.as_secs())))??;
     let success = output.success();
     let (code, stderr) = (output.code, output.stderr_text());
-    let stdout = Zeroizing::new(output.stdout);
+    let stdout = output.stdout;
     if success {
         // The parser's message is left out, because it may quote the secret.
         let answer: HelperAnswer =
