@@ -239,6 +239,19 @@ fn a_stream_that_breaks_off_is_no_result_wherever_it_ends() {
 }
 
 #[test]
+fn an_answer_that_is_no_archive_is_refused_and_not_taken_for_a_lost_runner() {
+    let mut flipped = Tarball::default().file("a", b"x").end();
+    flipped[0] ^= 1;
+    for answer in [flipped, b"no archive ".repeat(512)] {
+        let sandbox = Sandbox::new();
+        let error = sandbox.unpack(&answer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Build, "{error}");
+        assert!(error.to_string().contains("not a valid tar archive"), "{error}");
+        sandbox.assert_sound();
+    }
+}
+
+#[test]
 fn an_existing_directory_is_merged_and_links_in_it_are_replaced_not_followed() {
     let sandbox = Sandbox::new();
     let at = |path: &str| sandbox.dest().join(path);

@@ -190,7 +190,8 @@ fn check_sum(header: &tar::Header) -> Result<()> {
         .sum();
     match header.cksum() {
         Ok(stated) if stated == sum => Ok(()),
-        _ => Err(broken("is not a tar archive: a header's checksum is wrong")),
+        // All of the block arrived, so no connection broke: another runner would answer the same.
+        _ => Err(refused("the runner's answer is not a valid tar archive: a header's checksum is wrong")),
     }
 }
 
