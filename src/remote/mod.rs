@@ -7,10 +7,12 @@
 mod child;
 mod output;
 mod quote;
+mod remote_shell;
 mod session;
 mod ssh_config;
 
 pub use child::RemoteChild;
 pub use output::{MAX_STDERR, MAX_STDOUT, RemoteOutput};
 pub use quote::shell_line;
-pub use session::{RsyncShell, Session};
+pub use remote_shell::RemoteShell;
+pub use session::Session;

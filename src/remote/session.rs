@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 use super::output::read_bounded;
-use super::{MAX_STDERR, MAX_STDOUT, RemoteChild, RemoteOutput, child, shell_line, ssh_config};
+use super::{MAX_STDERR, MAX_STDOUT, RemoteChild, RemoteOutput, RemoteShell, child, shell_line, ssh_config};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::lease::Endpoint;
 use crate::process::{Cmd, exit_code};
@@ -36,24 +36,8 @@ exit "$code""#;
 /// waiting, and an idle master ends by itself within a minute.
 #[derive(Debug)]
 pub struct Session {
-    ssh: PathBuf,
-    config_file: PathBuf,
-    control_socket: PathBuf,
-    host: String,
+    shell: RemoteShell,
     open: bool,
-}
-
-/// What `rsync -e` needs to go over the same connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RsyncShell {
-    /// The `ssh` program.
-    pub program: PathBuf,
-    /// The session's generated configuration: `-F`.
-    pub config_file: PathBuf,
-    /// The master's socket: `-S`.
-    pub control_socket: PathBuf,
-    /// The host's name in that configuration.
-    pub host: String,
 }
 
 impl Session {
@@ -65,13 +49,15 @@ impl Session {
     /// usable.
     pub async fn connect(endpoint: &Endpoint, dir: &Path) -> Result<Self> {
         let session = Self {
-            ssh: PathBuf::from("ssh"),
-            config_file: dir.join("ssh_config"),
-            control_socket: dir.join("ctl"),
-            host: endpoint.lease_id.to_string(),
+            shell: RemoteShell {
+                ssh_program: PathBuf::from("ssh"),
+                config_file: dir.join("ssh_config"),
+                control_socket: dir.join("ctl"),
+                host_alias: endpoint.lease_id.to_string(),
+            },
             open: false,
         };
-        let length = session.control_socket.as_os_str().len();
+        let length = session.shell.control_socket.as_os_str().len();
         if length > MAX_CONTROL_PATH {
             return Err(Error::new(
                 ErrorKind::State,
@@ -85,19 +71,19 @@ impl Session {
     async fn write_files(&self, endpoint: &Endpoint, dir: &Path) -> Result<()> {
         let place = || format!("cannot write the SSH configuration in `{}`", dir.display());
         let known_hosts = dir.join("known_hosts");
-        let config = ssh_config::render(endpoint, &known_hosts, &self.control_socket)?;
+        let config = ssh_config::render(endpoint, &known_hosts, &self.shell.control_socket)?;
         let pinned = ssh_config::known_hosts(endpoint)?;
         tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).await.context(ErrorKind::State, place)?;
         tokio::fs::write(&known_hosts, pinned).await.context(ErrorKind::State, place)?;
-        tokio::fs::write(&self.config_file, config).await.context(ErrorKind::State, place)
+        tokio::fs::write(&self.shell.config_file, config).await.context(ErrorKind::State, place)
     }
 
     async fn start_master(mut self) -> Result<Self> {
         // From here on there may be a master, also when this future is dropped.
         self.open = true;
-        let output = Cmd::new(&self.ssh, ErrorKind::Runner)
-            .args(["-F".as_ref(), self.config_file.as_os_str()])
-            .args(["-o", "ControlMaster=yes", "-f", "-N", "-T", &self.host])
+        let output = Cmd::new(&self.shell.ssh_program, ErrorKind::Runner)
+            .args(["-F".as_ref(), self.shell.config_file.as_os_str()])
+            .args(["-o", "ControlMaster=yes", "-f", "-N", "-T", &self.shell.host_alias])
             .output_within(CONNECT_LIMIT)
             .await?;
         if output.success() {
@@ -154,19 +140,9 @@ impl Session {
         Ok(RemoteChild::tied(child))
     }
 
-    /// What `rsync -e` needs.
-    pub fn rsync_shell(&self) -> RsyncShell {
-        RsyncShell {
-            program: self.ssh.clone(),
-            config_file: self.config_file.clone(),
-            control_socket: self.control_socket.clone(),
-            host: self.host.clone(),
-        }
-    }
-
-    /// True while the master lives.
-    pub async fn is_open(&self) -> bool {
-        self.control("check").output_within(Duration::from_secs(5)).await.is_ok_and(|output| output.success())
+    /// What rsync needs to go over the same connection.
+    pub fn shell(&self) -> &RemoteShell {
+        &self.shell
     }
 
     /// Ends the connection.
@@ -176,26 +152,22 @@ impl Session {
     pub async fn close(mut self) -> Result<()> {
         self.open = false;
         let output = self.control("exit").output_within(Duration::from_secs(10)).await?;
-        if output.success() || !self.control_socket.exists() {
+        if output.success() || !self.shell.control_socket.exists() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Runner, format!("the SSH master did not end: {}", output.stderr_text())))
     }
 
     fn control(&self, what: &str) -> Cmd {
-        self.base().args(["-O", what, &self.host])
+        self.base().args(["-O", what, &self.shell.host_alias])
     }
 
     fn command<S: AsRef<str>>(&self, argv: &[S]) -> Cmd {
-        // Port 9 is "discard": when the master is gone, no second connection is made behind our back.
-        self.base().args(["-T", "-p", "9", &self.host, "--", &shell_line(argv)])
+        self.base().args(["-T", &self.shell.host_alias, "--", &shell_line(argv)])
     }
 
     fn base(&self) -> Cmd {
-        Cmd::new(&self.ssh, ErrorKind::Runner)
-            .args(["-F".as_ref(), self.config_file.as_os_str()])
-            .args(["-S".as_ref(), self.control_socket.as_os_str()])
-            .args(["-o", "ControlMaster=no"])
+        Cmd::new(&self.shell.ssh_program, ErrorKind::Runner).args(self.shell.options())
     }
 }
 

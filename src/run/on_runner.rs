@@ -19,7 +19,7 @@ use crate::report::units;
 use crate::solve::buildkitd::{self, BuildkitConfig, DaemonState, RegistryConfig};
 use crate::solve::oom::{self, Counters, FailureFacts, Judgement};
 use crate::solve::{BuildState, Failure, buildctl, secret_store};
-use crate::sync::{self, RemoteShell, SyncRequest};
+use crate::sync::{self, SyncRequest};
 
 /// How long a short question to the runner may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
@@ -109,7 +109,6 @@ impl OnRunner<'_> {
     }
 
     async fn send_contexts(&self, session: &Session) -> Result<u64> {
-        let shell = remote_shell(session);
         let rsync = self.job.services.environment.find_program("rsync").ok_or_else(|| {
             Error::new(ErrorKind::State, "`rsync` was not found in `PATH`").hint("install the package `rsync`")
         })?;
@@ -129,7 +128,7 @@ impl OnRunner<'_> {
                 files: &files,
                 traits: context.traits(),
                 destination: &destination,
-                shell: &shell,
+                shell: session.shell(),
                 rsync_program: &rsync,
             };
             let sent = sync::sync(request, |sent| progress.transfer(sent.bytes, Some(total), sent.files)).await?;
@@ -308,16 +307,6 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
             Error::new(ErrorKind::Runner, format!("`buildkitd` on the runner {how} during the build"))
                 .hint(format!("its last words: {}", diagnosis.log_tail.trim())),
         ))
-    }
-}
-
-fn remote_shell(session: &Session) -> RemoteShell {
-    let shell = session.rsync_shell();
-    RemoteShell {
-        ssh_program: shell.program,
-        config_file: shell.config_file,
-        control_socket: shell.control_socket,
-        host_alias: shell.host,
     }
 }
 

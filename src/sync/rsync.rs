@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::file_list::FileList;
 use super::progress::{Statistics, Transferred, progress_line};
-use super::remote_shell::RemoteShell;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::inputs::context::Traits;
 use crate::process::{Cmd, exit_code};
+use crate::remote::RemoteShell;
 use crate::sanitise;
 
 /// The longest line of rsync's output that is kept, in bytes.
@@ -39,7 +39,8 @@ pub struct SyncRequest<'a> {
 /// Sends a context. `on_progress` is called whenever rsync says how far it is, about once a second.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] when a file changed or vanished while it was sent; [`ErrorKind::Runner`] for everything else.
+/// [`ErrorKind::Usage`] when a file changed or vanished while it was sent; [`ErrorKind::State`] when it does not fit on the
+/// runner's disk; [`ErrorKind::Runner`] for everything else.
 pub async fn sync(request: SyncRequest<'_>, mut on_progress: impl FnMut(Transferred) + Send) -> Result<Statistics> {
     let mut child = command(&request).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -136,6 +137,13 @@ fn failure(code: i32, errors: &[String]) -> Error {
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     // rsync says of each message which side it comes from; the code alone does not tell them apart.
     let is_the_runners = errors.iter().any(|line| line.contains("[receiver]") || line.contains("[generator]"));
+    let is_full = |line: &String| line.contains("No space left on device") || line.contains("Disk quota exceeded");
+    if is_the_runners && errors.iter().any(is_full) {
+        // Not the runner's failure: the next one's disk is as large.
+        return Error::new(ErrorKind::State, format!("the context does not fit on the runner's disk{said}"))
+            .hint("leave out what the build does not need in `.dockerignore`")
+            .hint("free space where runners keep their files, or take a tier with a larger disk");
+    }
     match code {
         23 | 24 if !is_the_runners => {
             Error::usage(format!("the context changed, or became unreadable, while it was sent{said}"))
@@ -190,7 +198,7 @@ mod tests {
         --no-human-readable
         --outbuf=Line
         --rsh
-        '/usr/bin/ssh' '-F' '/home/j doe/it''s/config' '-S' '/run/ctl' '-o' 'BatchMode=yes'
+        '/usr/bin/ssh' '-F' '/home/j doe/it''s/config' '-S' '/run/ctl' '-o' 'ControlMaster=no' '-p' '9'
         --
         /src/a b/
         lb-1:/runner/context/
@@ -225,7 +233,11 @@ mod tests {
         let failure_of = |code, text: &str| failure(code, &[text.to_owned()]).kind();
         assert_eq!(failure_of(23, "rsync: [sender] send_files failed to open \"/x\""), ErrorKind::Usage);
         assert_eq!(failure_of(24, "file has vanished: \"/x\""), ErrorKind::Usage);
-        assert_eq!(failure_of(23, "rsync: [receiver] mkstemp failed: No space left on device"), ErrorKind::Runner);
+        for full in ["mkstemp \"/d/x\" failed: No space left on device (28)", "write failed: Disk quota exceeded (122)"]
+        {
+            assert_eq!(failure_of(11, &format!("rsync: [receiver] {full}")), ErrorKind::State);
+        }
+        assert_eq!(failure_of(23, "rsync: [receiver] mkstemp failed: Permission denied"), ErrorKind::Runner);
         assert_eq!(failure_of(11, "rsync: [receiver] write failed"), ErrorKind::Runner);
         assert_eq!(failure_of(255, "Connection closed"), ErrorKind::Runner);
     }

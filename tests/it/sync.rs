@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use lian_build::env_vars::Environment;
 use lian_build::error::{Error, ErrorKind};
 use lian_build::inputs::context::{Context, load_named};
-use lian_build::sync::{FileList, RemoteShell, Statistics, SyncRequest, Transferred, file_list, sync};
+use lian_build::remote::RemoteShell;
+use lian_build::sync::{FileList, Statistics, SyncRequest, Transferred, file_list, sync};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 /// Takes ssh's options and the host away and runs the rest as ssh does: joined, by a shell.
 const LOCAL_SHELL: &str = r#"#!/bin/sh
-while case $1 in -F|-S|-o) true;; *) false;; esac; do shift 2; done
+while case $1 in -F|-S|-o|-p) true;; *) false;; esac; do shift 2; done
 shift
 exec sh -c "$*"
 "#;
@@ -274,8 +275,8 @@ proptest! {
         let argv = std::fs::read(place.path().join("argv")).unwrap();
         let argv: Vec<&[u8]> = argv.split(|&byte| byte == 0).collect();
         prop_assert_eq!(
-            &argv[..7],
-            &[b"-F", config.as_bytes(), b"-S", socket.as_bytes(), b"-o", b"BatchMode=yes", b"lb-0"]
+            &argv[..9],
+            &[b"-F", config.as_bytes(), b"-S", socket.as_bytes(), b"-o", b"ControlMaster=no", b"-p", b"9", b"lb-0"]
         );
     }
 }

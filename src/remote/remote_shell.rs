@@ -1,4 +1,4 @@
-//! [`RemoteShell`]: the command that rsync reaches the runner with.
+//! [`RemoteShell`]: how every `ssh` and rsync reaches the runner over the connection that stands.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -18,18 +18,25 @@ pub struct RemoteShell {
 }
 
 impl RemoteShell {
-    /// The value of rsync's `-e`. rsync splits it at spaces itself, so every part is quoted by rsync's rules.
-    pub fn rsh(&self) -> OsString {
-        let parts: [&OsStr; 7] = [
-            self.ssh_program.as_os_str(),
+    /// The options of `ssh`. When the master is gone, no second connection is made behind our back: none is to become a
+    /// new master, and port 9 is "discard".
+    pub(super) fn options(&self) -> [&OsStr; 8] {
+        [
             OsStr::new("-F"),
             self.config_file.as_os_str(),
             OsStr::new("-S"),
             self.control_socket.as_os_str(),
             OsStr::new("-o"),
-            OsStr::new("BatchMode=yes"),
-        ];
-        let quoted: Vec<Vec<u8>> = parts.iter().map(|part| quote(part.as_bytes())).collect();
+            OsStr::new("ControlMaster=no"),
+            OsStr::new("-p"),
+            OsStr::new("9"),
+        ]
+    }
+
+    /// The value of rsync's `-e`. rsync splits it at spaces itself, so every part is quoted by rsync's rules.
+    pub fn rsh(&self) -> OsString {
+        let parts = std::iter::once(self.ssh_program.as_os_str()).chain(self.options());
+        let quoted: Vec<Vec<u8>> = parts.map(|part| quote(part.as_bytes())).collect();
         OsString::from_vec(quoted.join(&b' '))
     }
 }
