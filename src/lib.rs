@@ -42,3 +42,4 @@ pub mod nearest;
 pub mod process;
 pub mod sanitise;
 pub mod secret_bytes;
+pub mod units;

@@ -13,8 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context as _, ErrorKind, Result};
 use crate::ids::RunId;
-use crate::report::units;
 use crate::solve::{BuildObserver, Step, StepStatus};
+use crate::units;
 
 /// Most logs that are kept.
 const KEEP_FILES: usize = 50;
@@ -288,7 +288,7 @@ mod tests {
         log.room = 20;
         log.note("0123456789");
         log.note("0123456789");
-        assert!(log.take_fault().unwrap().ends_with("it would be longer than 1.1 GB"));
+        assert!(log.take_fault().unwrap().ends_with("it would be longer than 1 GB"));
         assert_eq!(std::fs::read_to_string(log.path()).unwrap(), "0123456789\n");
     }
 

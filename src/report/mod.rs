@@ -7,6 +7,6 @@ pub mod log_file;
 pub mod progress;
 pub mod schema;
 pub(crate) mod style;
-pub mod units;
 
+pub use crate::units;
 pub use envelope::Envelope;

@@ -278,7 +278,7 @@ fn a_large_context_says_where_its_bytes_are() {
     let largest: Vec<PathBuf> = context.largest(2).into_iter().map(|share| share.path).collect();
     assert_eq!(largest, [Path::new("target/debug/deps"), Path::new("data.bin")]);
     let warning = lian_build::inputs::context::large_context_warning(&context).unwrap();
-    assert!(warning.starts_with("the context holds 400.0 MB in 5 files"), "{warning}");
-    assert!(warning.contains("300.0 MB  target/debug/deps/\n"), "{warning}");
+    assert!(warning.starts_with("the context holds 400 MB in 5 files"), "{warning}");
+    assert!(warning.contains("300 MB  target/debug/deps/\n"), "{warning}");
     assert!(warning.contains(".dockerignore"), "{warning}");
 }

@@ -15,4 +15,4 @@ pub use dockerfile::DockerfileSource;
 pub use dockerignore::IgnoreFile;
 pub use load::{Loaded, load, load_named};
 pub use root::Root;
-pub use size::{LARGE_CONTEXT_BYTES, Share, human_bytes, large_context_warning};
+pub use size::{LARGE_CONTEXT_BYTES, Share, large_context_warning};

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::contents::{Context, EntryKind};
-use crate::sanitise;
+use crate::{sanitise, units};
 
 /// From this size on (in bytes) a context says where its bytes are.
 pub const LARGE_CONTEXT_BYTES: u64 = 200 << 20;
@@ -86,50 +86,13 @@ fn warning(context: &Context, threshold: u64) -> Option<String> {
         return None;
     }
     let mut text =
-        format!("the context holds {} in {} files; the most of it is in", human_bytes(totals.bytes), totals.files);
+        format!("the context holds {} in {} files; the most of it is in", units::bytes(totals.bytes), totals.files);
     for share in context.largest(NAMED_PLACES) {
         let slash = if share.is_directory { "/" } else { "" };
         let path = sanitise::line(&share.path.to_string_lossy());
-        let _ = write!(text, "\n  {:>9}  {path}{slash}", human_bytes(share.bytes));
+        let _ = write!(text, "\n  {:>9}  {path}{slash}", units::bytes(share.bytes));
     }
     let file = context.ignore().map_or_else(|| context.root().given().join(".dockerignore"), |file| file.path.clone());
     let _ = write!(text, "\nwhat the build does not need can be left out in `{}`", file.display());
     Some(text)
-}
-
-/// A size for people: `1.5 GB`, with GB = 2^30.
-pub fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_written_for_people() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KB"),
-            (1536, "1.5 KB"),
-            ((1 << 20) - 1, "1.0 MB"),
-            (200 << 20, "200.0 MB"),
-            (3 << 30, "3.0 GB"),
-            (u64::MAX, "16777216.0 TB"),
-        ] {
-            assert_eq!(human_bytes(bytes), text);
-        }
-    }
 }

@@ -11,9 +11,9 @@ use super::view::{Now, ProgressView};
 use super::writer::Writer;
 use crate::clock::SharedClock;
 use crate::report::log_file::LogFile;
-use crate::report::units;
 use crate::solve::BuildState;
 use crate::solve::rawjson::{Item, MAX_LINE, RawJson};
+use crate::units;
 
 /// What the handle sends.
 pub(super) enum Command {

@@ -8,9 +8,9 @@ use super::columns::{cut, spread};
 use super::event::Event;
 use super::view::Now;
 use crate::report::style::Style;
-use crate::report::units;
 use crate::sanitise;
 use crate::solve::{BuildState, Step};
+use crate::units;
 
 /// Below this many columns a line says only what, not how long.
 const NARROW: usize = 24;

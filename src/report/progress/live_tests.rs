@@ -225,7 +225,7 @@ fn the_block_folds_away_and_messages_stay() {
     stage.event(Event::Stage("sync".to_owned()));
     stage.event(Event::Transfer { bytes: 1_500_000, total: Some(2_000_000), files: 1200 });
     stage.pass(SECOND);
-    assert_eq!(stage.text(), "[+] sync 1.0s\n => sent 1.5 MB of 2.0 MB, 1,200 files");
+    assert_eq!(stage.text(), "[+] sync 1.0s\n => sent 1.4 MB of 1.9 MB, 1,200 files");
     stage.event(Event::Message { level: Level::Warning, text: "isolation is none\u{1b}[2J".to_owned() });
     stage.event(Event::Stage("build".to_owned()));
     stage.feed(recorded!("success"));

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use super::event::{Event, Level, Summary};
 use super::view::{Now, ProgressView, Sink, closing_line};
 use super::writer::Target;
-use crate::report::units;
 use crate::sanitise;
 use crate::solve::{BuildObserver, BuildState, Step, StepCounts, StepStatus, Transfer};
+use crate::units;
 
 /// How often something that goes on is said again.
 const AGAIN: Duration = Duration::from_secs(10);

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::event::{Event, Summary};
 use super::writer::Target;
-use crate::report::units;
 use crate::sanitise;
 use crate::solve::{BuildObserver, BuildState, StepCounts};
+use crate::units;
 
 /// The moment at which something is shown.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,9 @@
 //! [`NoRetry`]: what to tell the user when memory ran out and no retry is left.
 
 use super::judgement::Judgement;
-use super::size::megabytes;
 use crate::error::{Error, ErrorKind};
 use crate::plan::Tier;
+use crate::units;
 
 /// Why an attempt that ran out of memory is not repeated, and the tier that would have been next.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,9 +46,9 @@ impl Judgement {
         let victim =
             self.victim.as_deref().map_or_else(String::new, |victim| format!(", the kernel killed `{victim}`"));
         let peak = match (self.peak_bytes, self.limit_bytes) {
-            (Some(peak), Some(limit)) => format!(", peak {} of {}", megabytes(peak), megabytes(limit)),
-            (Some(peak), None) => format!(", peak {}", megabytes(peak)),
-            (None, Some(limit)) => format!(", limit {}", megabytes(limit)),
+            (Some(peak), Some(limit)) => format!(", peak {} of {}", units::bytes(peak), units::bytes(limit)),
+            (Some(peak), None) => format!(", peak {}", units::bytes(peak)),
+            (None, Some(limit)) => format!(", limit {}", units::bytes(limit)),
             (None, None) => String::new(),
         };
         let because = match why {

@@ -3,10 +3,9 @@
 use super::counters::{Counters, Daemon};
 use super::judgement::{Judgement, Verdict};
 use super::kernel_log::Kill;
-use super::size::megabytes;
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, MemoryLimit};
-use crate::sanitise;
+use crate::{sanitise, units};
 
 /// How the build failed, as BuildKit reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -209,7 +208,7 @@ fn daemon_is_gone(before: Daemon, after: Daemon) -> bool {
 }
 
 fn kill_sentence(kill: &Kill) -> String {
-    let held = kill.anon_bytes.map_or_else(String::new, |bytes| format!(", which held {}", megabytes(bytes)));
+    let held = kill.anon_bytes.map_or_else(String::new, |bytes| format!(", which held {}", units::bytes(bytes)));
     let limit = match &kill.limited_group {
         Some(group) => format!("the limit of cgroup `{}` was hit", sanitise::line(group)),
         None => "the machine had no memory left".to_owned(),
@@ -223,7 +222,7 @@ fn swallowed(victim: Option<&str>) -> String {
 }
 
 fn limit_sentence(peak: Option<u64>, limit: Option<u64>) -> Option<String> {
-    Some(format!("memory peaked at {} of {}", megabytes(peak?), megabytes(limit?)))
+    Some(format!("memory peaked at {} of {}", units::bytes(peak?), units::bytes(limit?)))
 }
 
 /// Peak and limit of the build's cgroup.
@@ -325,7 +324,7 @@ mod tests {
         assert_eq!(judgement.verdict, Verdict::Proven);
         assert_eq!(
             judgement.evidence,
-            ["`oom_kill` of the build's cgroup went from 0 to 1", "memory peaked at 1.0 GB of 1.0 GB"]
+            ["`oom_kill` of the build's cgroup went from 0 to 1", "memory peaked at 1 GB of 1 GB"]
         );
         assert_eq!(judgement.step.as_deref(), Some("RUN make"));
     }

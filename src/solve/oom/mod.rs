@@ -12,7 +12,6 @@ mod kernel_log;
 mod probe;
 #[cfg(test)]
 mod recorded_tests;
-mod size;
 
 pub use counters::{CgroupV1, CgroupV2, Counters, Daemon, DiskSpace, parse};
 pub use final_message::NoRetry;

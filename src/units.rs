@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
-/// Bytes with three digits or so: `0 B`, `999 B`, `1.5 KB`, `12 MB`, `3.2 GB`. Decimal, as BuildKit counts transfers.
-#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+/// Bytes with at most one decimal: `999 B`, `1.5 KB`, `12 MB`, `7.5 GB`. A KB has 2^10 bytes, a GB 2^30, as in tiers.
+#[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
-    if count < 1000 {
+    if count < 1024 {
         return format!("{count} B");
     }
     let mut value = count as f64;
     let mut unit = "B";
     for next in UNITS {
-        // 999.95 KB would read as 1000.0 KB.
-        if value < 999.5 {
+        // 1023.7 KB would read as 1024 KB.
+        if value < 1023.5 {
             break;
         }
-        value /= 1000.0;
+        value /= 1024.0;
         unit = next;
     }
-    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+    let number = if value < 99.95 { format!("{value:.1}") } else { format!("{value:.0}") };
+    format!("{} {unit}", number.strip_suffix(".0").unwrap_or(&number))
 }
 
 /// A duration: `0.4s`, `12.3s`, `1m 05s`, `2h 03m`.
@@ -55,15 +56,16 @@ mod tests {
     fn sizes_read_well() {
         for (count, text) in [
             (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 KB"),
+            (1023, "1023 B"),
+            (1024, "1 KB"),
             (1_540, "1.5 KB"),
-            (9_960, "10 KB"),
-            (999_499, "999 KB"),
-            (999_950, "1.0 MB"),
-            (12_345_678, "12 MB"),
-            (3_210_000_000, "3.2 GB"),
-            (u64::MAX, "18447 PB"),
+            ((1 << 20) - 1, "1 MB"),
+            (1000 << 10, "1000 KB"),
+            (200 << 20, "200 MB"),
+            (12_345_678, "11.8 MB"),
+            (7_680 << 20, "7.5 GB"),
+            (16 << 30, "16 GB"),
+            (u64::MAX, "16384 PB"),
         ] {
             assert_eq!(bytes(count), text);
         }
