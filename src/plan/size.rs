@@ -3,11 +3,12 @@
 //! The first rule that applies wins: override, spec, history, language. What history says is in
 //! [`super::history`]; nothing here looks at a machine or a provider.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Actor;
 use crate::inputs::spec::{self, BuildSpec};
+use crate::nearest::nearest;
 use crate::plan::history::{self, Seen};
 use crate::plan::need::{Need, amount};
 use crate::plan::{Languages, Tier, Tiers};
@@ -34,50 +35,44 @@ pub struct SizeRequest<'a> {
     pub tiers: &'a Tiers,
 }
 
-/// Which rule decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+/// What decided the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SizingSource {
     /// `--runner-type` or the directives.
     Override,
     /// `.build-spec.ncl`.
     Spec,
-    /// The workspace's history.
+    /// Past runs.
     P95,
-    /// The language's default.
+    /// The default of the language found.
     Language,
 }
 
 /// The decided size.
-#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sizing {
     /// Which rule decided.
     pub source: SizingSource,
     /// The tier in full, for the lease.
-    #[serde(skip)]
     pub tier: Tier,
     /// The tier's name.
     pub runner_type: String,
     /// The tier's CPUs.
     pub cpu: u32,
     /// The tier's memory in GB (2^30).
-    #[serde(serialize_with = "plain_number")]
     pub memory_gb: f64,
     /// The tier's disk in GB (2^30).
     pub disk_gb: u32,
     /// Minutes an attempt may take, from lease to end of solve.
-    #[serde(serialize_with = "plain_number")]
     pub time_budget_min: f64,
     /// Whether one retry on the next tier is allowed after memory ran out.
-    #[serde(skip)]
     pub oom_retry: bool,
     /// True when the memory was asked for (override or spec): a machine with less is then refused, not used.
-    #[serde(skip)]
     pub memory_is_explicit: bool,
     /// Why this size, in words.
     pub reason: String,
     /// What was asked for but is overridden, and what was limited.
-    #[serde(skip)]
     pub notes: Vec<String>,
 }
 
@@ -225,13 +220,8 @@ fn larger_than_any(asks: &str, tiers: &Tiers) -> Error {
 }
 
 fn did_you_mean(name: &str, tiers: &Tiers) -> String {
-    tiers
-        .iter()
-        .map(|tier| (strsim::damerau_levenshtein(name, &tier.name), tier))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 2)
-        .map(|(_, tier)| format!(": did you mean `{}`?", tier.name))
-        .unwrap_or_default()
+    let near = nearest(name, tiers.iter().map(|tier| tier.name.as_str()));
+    near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
 }
 
 fn all(tiers: &Tiers) -> String {
@@ -240,16 +230,6 @@ fn all(tiers: &Tiers) -> String {
 
 fn describe(tier: &Tier) -> String {
     format!("`{}` ({} cpu, {} GB)", tier.name, tier.cpu, amount(tier.memory_gb))
-}
-
-/// 8 rather than 8.0: the envelope's numbers are whole where they can be.
-#[expect(clippy::cast_possible_truncation, reason = "guarded: whole and below 2^53")]
-fn plain_number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    if value.fract() == 0.0 && value.abs() < 9.0e15 {
-        serializer.serialize_i64(*value as i64)
-    } else {
-        serializer.serialize_f64(*value)
-    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,13 @@
 //! Turns what the stages know into what the envelope says.
 
-use super::envelope::{Oom, OomVerdict, SizingInfo, SizingSource as Source};
-use crate::plan::{Sizing, SizingSource};
+use super::envelope::{Oom, OomVerdict, SizingInfo};
+use crate::plan::Sizing;
 use crate::solve::oom::{Judgement, Verdict};
 
 impl From<&Sizing> for SizingInfo {
     fn from(sizing: &Sizing) -> Self {
         Self {
-            source: match sizing.source {
-                SizingSource::Override => Source::Override,
-                SizingSource::Spec => Source::Spec,
-                SizingSource::P95 => Source::P95,
-                SizingSource::Language => Source::Language,
-            },
+            source: sizing.source,
             runner_type: sizing.runner_type.clone(),
             cpu: f64::from(sizing.cpu),
             memory_gb: sizing.memory_gb,

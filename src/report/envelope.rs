@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::error::Error;
 use crate::ids::{LeaseId, RunId, Workspace};
 use crate::lease::Isolation;
+use crate::plan::SizingSource;
 use crate::record::Metrics;
 
 /// The format's name and version.
@@ -126,20 +127,6 @@ pub struct Image {
     pub platform: String,
     /// True when it is in the registry.
     pub pushed: bool,
-}
-
-/// What decided the size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SizingSource {
-    /// `--runner-type` or the directives.
-    Override,
-    /// `.build-spec.ncl`.
-    Spec,
-    /// Past runs.
-    P95,
-    /// The default of the language found.
-    Language,
 }
 
 /// The size that was chosen and why.

@@ -35,7 +35,7 @@ fn every_bad_spec_is_exit_2_and_never_falls_through() {
         ("{ cpu = \"2\", memory_gb = 1 }", "cpu is no number"),
         ("{ cpu = 2, memory_gp = 1 }", "unknown field `memory_gp`: did you mean `memory_gb`?"),
         ("import \"/etc/hostname\" as 'Text", "import of `/etc/hostname` failed"),
-        ("{ runner_type = \"cax12\" }", "there is no such tier: did you mean `cax11`?"),
+        ("{ runner_type = \"cax12\" }", "there is no such tier: did you mean `cax21`?"),
     ] {
         let sandbox = project();
         sandbox.write(".build-spec.ncl", spec);
@@ -75,7 +75,7 @@ fn an_override_does_not_hide_a_bad_spec() {
 #[test]
 fn an_unknown_runner_type_is_exit_2_naming_the_nearest() {
     let message = refusal(&project(), &["--runner-type", "cax12"]);
-    assert!(message.contains("`cax12` is not a runner type: did you mean `cax11`?"), "{message}");
+    assert!(message.contains("`cax12` is not a runner type: did you mean `cax21`?"), "{message}");
 }
 
 #[test]
