@@ -118,10 +118,10 @@ impl Error {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// Adds one line that says what to do.
+    /// Adds one line that says what to do, made safe for a terminal.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hints.push(hint.into());
+        self.0.hints.push(sanitise::lines(&hint.into()));
         self
     }
 
@@ -207,5 +207,7 @@ mod tests {
     fn terminal_escapes_do_not_survive_in_a_message() {
         let error = Error::usage("bad \u{1b}[31mname");
         assert!(!error.to_string().contains('\u{1b}'));
+        let hinted = Error::usage("bad").hint("did you mean `\u{1b}[31mname`?");
+        assert!(!hinted.hints().concat().contains('\u{1b}'), "{hinted:?}");
     }
 }
