@@ -11,23 +11,6 @@ use crate::process::Cmd;
 /// A repository that does not answer by then (a network drive, say) is as good as none.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Settings with which git runs nothing of the repository's own: no hooks, no file system monitor, no transports, no
-/// prompts, no lazy fetches.
-const HARMLESS: [&str; 12] = [
-    "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "core.hooksPath=/dev/null",
-    "-c",
-    "core.untrackedCache=false",
-    "-c",
-    "protocol.allow=never",
-    "-c",
-    "submodule.recurse=false",
-    "-c",
-    "credential.helper=",
-];
-
 /// A directory that may belong to a git repository.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -51,18 +34,6 @@ impl Git {
         self.ask(&["config", "--get", "remote.origin.url"]).await
     }
 
-    /// The commit that is checked out, in full.
-    pub async fn head(&self) -> Option<String> {
-        self.ask(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await
-    }
-
-    /// True when the work tree differs from the commit, untracked files included.
-    pub async fn is_dirty(&self) -> Option<bool> {
-        let status = ["status", "--porcelain=v1", "--untracked-files=normal", "--ignore-submodules=all"];
-        let output = self.command(&status).output_within(LIMIT).await.ok()?;
-        output.success().then_some(!output.stdout.is_empty())
-    }
-
     async fn ask(&self, args: &[&str]) -> Option<String> {
         let output = self.command(args).output_within(LIMIT).await.ok()?;
         let text = output.success().then(|| output.stdout_text())?;
@@ -78,11 +49,8 @@ impl Git {
             .env("LC_ALL", "C")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_NO_LAZY_FETCH", "1")
             .current_dir(&self.directory)
-            .args(HARMLESS)
             .args(args)
     }
 }

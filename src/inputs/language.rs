@@ -9,8 +9,6 @@ pub struct Detected {
     pub language: String,
     /// The files that say so, for the sizing's reason.
     pub evidence: String,
-    /// True for a Cargo workspace or package at the root.
-    pub is_rust_workspace: bool,
 }
 
 /// A language and the files that stand for it.
@@ -42,11 +40,7 @@ pub fn detect(context: &Context) -> Detected {
         Some((marker.language, *file))
     });
     let Some((language, file)) = found.next() else {
-        return Detected {
-            language: "other".to_owned(),
-            evidence: "no known project file".to_owned(),
-            is_rust_workspace: false,
-        };
+        return Detected { language: "other".to_owned(), evidence: "no known project file".to_owned() };
     };
     let others: Vec<String> = found.map(|(language, file)| format!("`{file}` ({language})")).collect();
     let evidence = if others.is_empty() {
@@ -54,17 +48,5 @@ pub fn detect(context: &Context) -> Detected {
     } else {
         format!("`{file}`; also {}, which need less", others.join(", "))
     };
-    Detected {
-        is_rust_workspace: language == "rust" && is_cargo_project(context),
-        language: language.to_owned(),
-        evidence,
-    }
-}
-
-/// True when `Cargo.toml` opens a workspace or a package. Its lines are looked at only: cargo itself reads it later.
-fn is_cargo_project(context: &Context) -> bool {
-    let Ok(Some(path)) = context.root().resolve("Cargo.toml".as_ref(), "manifest") else { return false };
-    std::fs::read(path).is_ok_and(|bytes| {
-        bytes.split(|&byte| byte == b'\n').any(|line| matches!(line.trim_ascii(), b"[workspace]" | b"[package]"))
-    })
+    Detected { language: language.to_owned(), evidence }
 }

@@ -65,11 +65,6 @@ impl Samples {
         self.cpus = words.next().and_then(|cpus| cpus.parse().ok()).filter(|cpus| *cpus > 0);
     }
 
-    /// The CPUs that the runner has; `None` when it did not say.
-    pub fn cpus(&self) -> Option<u32> {
-        self.cpus
-    }
-
     /// True when memory or CPU are those of the whole machine, as the steps have no cgroup of their own: whatever else
     /// ran there is in the numbers.
     pub fn whole_machine(&self) -> bool {
@@ -160,7 +155,7 @@ mod tests {
     #[test]
     fn metrics_come_from_the_samples() {
         let samples = Samples::parse(&text(4, &[(100, 0, 0), (150, 500, 1024), (200, 1500, 2048), (250, 1600, 512)]));
-        assert_eq!(samples.cpus(), Some(4));
+        assert_eq!(samples.cpus, Some(4));
         assert!(!samples.whole_machine());
         assert_eq!(samples.metrics(), Some(Metrics { cpu_p95: 2.0, mem_p95: 2.0, mem_peak: 2.0 }));
     }
@@ -202,7 +197,7 @@ mod tests {
     fn the_source_is_told() {
         assert!(Samples::parse(b"lian-sampler 1 machine machine 2\n").whole_machine());
         assert!(Samples::parse(b"lian-sampler 1 cgroup machine 2\n").whole_machine());
-        assert_eq!(Samples::parse(b"lian-sampler 1 cgroup cgroup 0\n").cpus(), None);
+        assert_eq!(Samples::parse(b"lian-sampler 1 cgroup cgroup 0\n").cpus, None);
     }
 
     proptest! {

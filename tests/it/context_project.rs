@@ -48,20 +48,9 @@ fn of_several_the_most_demanding_counts_and_all_are_named() {
 
 #[test]
 fn without_a_project_file_or_with_an_ignored_one_it_is_other() {
-    let nothing = Detected {
-        language: "other".to_owned(),
-        evidence: "no known project file".to_owned(),
-        is_rust_workspace: false,
-    };
+    let nothing = Detected { language: "other".to_owned(), evidence: "no known project file".to_owned() };
     assert_eq!(detected(&[("Dockerfile", "FROM rust")]), nothing);
     assert_eq!(detected(&[("Cargo.toml", "[package]"), (".dockerignore", "*.toml")]), nothing);
-}
-
-#[test]
-fn a_cargo_manifest_is_a_workspace_when_it_says_so() {
-    assert!(detected(&[("Cargo.toml", "[workspace]\nmembers = []\n")]).is_rust_workspace);
-    assert!(detected(&[("Cargo.toml", "# x\r\n[package]\r\n")]).is_rust_workspace);
-    assert!(!detected(&[("Cargo.toml", "[net]\n")]).is_rust_workspace);
 }
 
 /// Runs git for a test's own repository, with nothing of this machine's configuration.
@@ -111,35 +100,13 @@ async fn the_remote_names_the_workspace_and_else_the_directory_does() {
 }
 
 #[tokio::test]
-async fn commit_and_changes_are_told() {
-    let directory = repository(None);
-    let git = Git::find(&Environment::from_process(), directory.path()).unwrap();
-    assert_eq!(git.head().await.unwrap().len(), 40);
-    assert_eq!(git.remote_url().await, None);
-    assert_eq!(git.is_dirty().await, Some(false));
-    std::fs::write(directory.path().join("new"), "").unwrap();
-    assert_eq!(git.is_dirty().await, Some(true));
-}
-
-#[tokio::test]
-async fn the_repositorys_own_configuration_runs_nothing() {
-    let directory = repository(None);
-    let trap = directory.path().join("trap");
-    let script = directory.path().join("monitor");
-    std::fs::write(&script, format!("#!/bin/sh\ntouch '{}'\n", trap.display())).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&script, mode).unwrap();
-    git(directory.path(), &["config", "core.fsmonitor", script.to_str().unwrap()]);
-    let asked = Git::find(&Environment::from_process(), directory.path()).unwrap();
-    assert_eq!(asked.is_dirty().await, Some(true));
-    assert!(!trap.exists(), "the file system monitor of the repository was started");
-}
-
-#[tokio::test]
 async fn no_repository_or_no_git_is_nothing_to_know() {
     let directory = tempfile::tempdir().unwrap();
     let git = Git::find(&Environment::from_process(), directory.path()).unwrap();
-    assert_eq!((git.head().await, git.remote_url().await, git.is_dirty().await), (None, None, None));
+    assert_eq!(git.remote_url().await, None);
+    let without_remote = repository(None);
+    let git = Git::find(&Environment::from_process(), without_remote.path()).unwrap();
+    assert_eq!(git.remote_url().await, None);
     let without_git = Environment::from_pairs([("PATH", directory.path().as_os_str())]);
     assert!(Git::find(&without_git, directory.path()).is_none());
 }

@@ -211,7 +211,8 @@ async fn a_limit_that_cannot_be_set_is_said_and_leaves_nothing() {
 async fn the_daemons_end_is_told_with_its_last_words() {
     let machine = LocalMachine::new();
     let runner = Runner::start(&machine, 1.0).await;
-    assert!(buildkitd::alive(&runner.session, &runner.endpoint).await.unwrap());
+    let before = buildkitd::diagnose(&runner.session, &runner.endpoint).await.unwrap();
+    assert_eq!(before.state, DaemonState::Running);
     runner.shell(&format!("kill -9 $(cat {}/buildkitd.pid)", runner.endpoint.paths.run)).await;
     let mut diagnosis = buildkitd::diagnose(&runner.session, &runner.endpoint).await.unwrap();
     for _ in 0..100 {

@@ -1,7 +1,7 @@
 //! The tier's memory is enforced: a step that needs more is killed by the kernel, and only the step.
 
 use lian_build::lease::MemoryLimit;
-use lian_build::solve::buildkitd;
+use lian_build::solve::buildkitd::{self, DaemonState};
 
 use crate::support::{LocalMachine, Runner};
 
@@ -23,7 +23,8 @@ async fn a_step_over_the_tiers_memory_is_killed_and_the_daemon_lives() {
         .unwrap();
     let most: u64 = most.trim().parse().unwrap();
     assert!(most <= bytes && most > bytes / 10 * 9, "the peak was {most} of {bytes}");
-    assert!(buildkitd::alive(&runner.session, &runner.endpoint).await.unwrap());
+    let before = buildkitd::diagnose(&runner.session, &runner.endpoint).await.unwrap();
+    assert_eq!(before.state, DaemonState::Running);
     let (code, said) = runner.build("FROM scratch\nADD base.tar /\nRUN echo next\n", &[]).await;
     assert_eq!(code, 0, "{said}");
     runner.release(&machine).await;

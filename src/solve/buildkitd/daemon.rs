@@ -94,14 +94,6 @@ pub async fn start(session: &Session, endpoint: &Endpoint, config: &BuildkitConf
     Ok(Started { address, workers: workers.to_owned(), notes })
 }
 
-/// True while the daemon runs.
-///
-/// # Errors
-/// [`ErrorKind::Runner`] when the runner does not answer.
-pub async fn alive(session: &Session, endpoint: &Endpoint) -> Result<bool> {
-    Ok(diagnose(session, endpoint).await?.state == DaemonState::Running)
-}
-
 /// What became of the daemon.
 ///
 /// # Errors

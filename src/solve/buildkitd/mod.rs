@@ -9,4 +9,4 @@ mod daemon;
 mod toml;
 
 pub use config::{BuildkitConfig, RegistryConfig};
-pub use daemon::{DaemonState, Diagnosis, Started, address, alive, diagnose, start};
+pub use daemon::{DaemonState, Diagnosis, Started, address, diagnose, start};
