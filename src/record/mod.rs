@@ -9,6 +9,7 @@ pub mod quantile;
 pub mod sampler;
 mod samples;
 mod sqlite;
+mod sqlite_reader;
 mod store;
 
 pub use advice::{Advice, Approved, MIN_SAMPLES};

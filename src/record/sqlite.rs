@@ -12,14 +12,14 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{Actor, Workspace};
 use crate::record::advice::WINDOW;
-use crate::record::{Advice, AttemptRecord, Metrics, StateStore};
+use crate::record::{Advice, AttemptRecord, Metrics, StateStore, sqlite_reader};
 use crate::report::envelope::Outcome;
 
 /// The file's name below the state directory.
 const FILE_NAME: &str = "history.sqlite";
 
 /// How long a call waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `PRAGMA application_id`: says that the file is ours ("lian").
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"lian");
@@ -44,6 +44,31 @@ impl SqliteStore {
         &self.path
     }
 
+    /// Reads without writing anything: looking at history must leave no trace, also where nothing can be written.
+    async fn read(
+        &self,
+        workspace: Option<&Workspace>,
+        platform: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AttemptRecord>> {
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
+        let (path, workspace, platform) = (self.path.clone(), workspace.cloned(), platform.map(str::to_owned));
+        tokio::task::spawn_blocking(move || {
+            sqlite_reader::read(&path, |connection| {
+                let version = version(connection, &path)?;
+                // An empty or old file has to be brought to our version first, and that is a write.
+                let migrated = if version == MIGRATIONS.len() { None } else { Some(open(&path)?) };
+                let connection = migrated.as_ref().unwrap_or(connection);
+                select(connection, workspace.as_ref(), platform.as_deref(), limit)
+                    .map_err(|error| unusable(&path, error))
+            })
+        })
+        .await
+        .context(ErrorKind::State, || "the history could not be used".to_owned())?
+    }
+
     /// Runs `work` on an open connection, where blocking is allowed.
     async fn with_connection<T: Send + 'static>(
         &self,
@@ -66,22 +91,11 @@ impl StateStore for SqliteStore {
     }
 
     async fn advice(&self, workspace: &Workspace, platform: &str) -> Result<Advice> {
-        if !self.path.exists() {
-            return Ok(Advice::default());
-        }
-        let (workspace, platform) = (workspace.clone(), platform.to_owned());
-        let rows = self
-            .with_connection(move |connection| select(connection, Some(&workspace), Some(&platform), WINDOW))
-            .await?;
-        Ok(Advice::from_history(&rows))
+        Ok(Advice::from_history(&self.read(Some(workspace), Some(platform), WINDOW).await?))
     }
 
     async fn history(&self, workspace: Option<&Workspace>, limit: u32) -> Result<Vec<AttemptRecord>> {
-        if !self.path.exists() {
-            return Ok(Vec::new());
-        }
-        let workspace = workspace.cloned();
-        self.with_connection(move |connection| select(connection, workspace.as_ref(), None, limit)).await
+        self.read(workspace, None, limit).await
     }
 }
 
@@ -124,28 +138,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 /// Applies what is missing, each migration with its number in one transaction.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let newest = MIGRATIONS.len();
-    let version = |connection: &Connection| -> Result<usize> {
-        let read = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-        let version = read("user_version").map_err(|error| unusable(path, error))?;
-        let application = read("application_id").map_err(|error| unusable(path, error))?;
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(|error| unusable(path, error))?;
-        if application != APPLICATION_ID && (tables != 0 || version != 0) {
-            return Err(Error::new(ErrorKind::State, format!("`{}` is a database of something else", path.display()))
-                .hint("move it away, or choose another state directory"));
-        }
-        let version = usize::try_from(version).unwrap_or(usize::MAX);
-        if version > newest {
-            return Err(Error::new(
-                ErrorKind::State,
-                format!("the history `{}` has version {version}, and this program knows {newest}", path.display()),
-            )
-            .hint("use the newer lian-build that wrote it, or choose another state directory"));
-        }
-        Ok(version)
-    };
-    if version(connection)? == newest {
+    if version(connection, path)? == newest {
         return Ok(());
     }
     // Before the first table: WAL survives in the file, so it is asked for once. Readers then never block a writer.
@@ -155,7 +148,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| unusable(path, error))?;
     // Another process may have done it while this one waited for the lock.
-    let applied = version(&transaction)?;
+    let applied = version(&transaction, path)?;
     for migration in MIGRATIONS.iter().skip(applied) {
         transaction.execute_batch(migration).map_err(|error| unusable(path, error))?;
     }
@@ -164,6 +157,30 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
         .and_then(|()| transaction.pragma_update(None, "user_version", i64::try_from(newest).unwrap_or(i64::MAX)))
         .and_then(|()| transaction.commit())
         .map_err(|error| unusable(path, error))
+}
+
+/// The file's version, when it is ours and not from a newer program.
+fn version(connection: &Connection, path: &Path) -> Result<usize> {
+    let newest = MIGRATIONS.len();
+    let read = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let version = read("user_version").map_err(|error| unusable(path, error))?;
+    let application = read("application_id").map_err(|error| unusable(path, error))?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| unusable(path, error))?;
+    if application != APPLICATION_ID && (tables != 0 || version != 0) {
+        return Err(Error::new(ErrorKind::State, format!("`{}` is a database of something else", path.display()))
+            .hint("move it away, or choose another state directory"));
+    }
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    if version > newest {
+        return Err(Error::new(
+            ErrorKind::State,
+            format!("the history `{}` has version {version}, and this program knows {newest}", path.display()),
+        )
+        .hint("use the newer lian-build that wrote it, or choose another state directory"));
+    }
+    Ok(version)
 }
 
 fn insert(connection: &mut Connection, attempt: &AttemptRecord) -> rusqlite::Result<()> {
@@ -195,7 +212,7 @@ fn insert(connection: &mut Connection, attempt: &AttemptRecord) -> rusqlite::Res
 }
 
 fn select(
-    connection: &mut Connection,
+    connection: &Connection,
     workspace: Option<&Workspace>,
     platform: Option<&str>,
     limit: u32,
@@ -243,7 +260,7 @@ fn word<T>(row: &Row<'_>, column: &str, read: impl FnOnce(&str) -> Option<T>) ->
 }
 
 /// What a failed call means to the user.
-fn unusable(path: &Path, error: rusqlite::Error) -> Error {
+pub(super) fn unusable(path: &Path, error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode;
     let path = path.display();
     let (message, hint) = match error.sqlite_error_code() {
@@ -251,7 +268,7 @@ fn unusable(path: &Path, error: rusqlite::Error) -> Error {
             (format!("the history `{path}` is damaged"), "move it away to start a new one; it is left as it is")
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            (format!("the history `{path}` cannot be opened for writing"), "check who owns it and its directory")
+            (format!("the history `{path}` cannot be opened"), "check who owns it and its directory")
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             (format!("the history `{path}` stayed locked for {} s", BUSY_TIMEOUT.as_secs()), "try again")

@@ -91,6 +91,35 @@ async fn reading_makes_no_file() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
+/// What is in the store's directory, with the times of change.
+fn listing(store: &SqliteStore) -> Vec<(std::path::PathBuf, std::time::SystemTime)> {
+    let directory = store.path().parent().unwrap();
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.push(directory.to_owned());
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), path.metadata().unwrap().modified().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn reading_leaves_no_trace() {
+    let (_directory, store) = state();
+    store.record(attempt("a", 1)).await.unwrap();
+    let before = listing(&store);
+    assert_eq!(store.advice(&workspace("a"), PLATFORM).await.unwrap().samples, 1);
+    assert_eq!(history(&store, "a").await.len(), 1);
+    assert_eq!(listing(&store), before);
+}
+
+#[tokio::test]
+async fn what_another_process_has_not_yet_put_into_the_file_is_read_too() {
+    let (_directory, store) = state();
+    store.record(attempt("a", 1)).await.unwrap();
+    let other = Connection::open(store.path()).unwrap();
+    other.execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE attempts SET workspace = 'b'").unwrap();
+    assert_eq!(history(&store, "b").await.len(), 1);
+    drop(other);
+}
+
 #[tokio::test]
 async fn nobody_else_can_read_it() {
     let (_directory, store) = state();
