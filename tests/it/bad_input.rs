@@ -1,10 +1,12 @@
 //! Bad input gets a clear error and exit 2 before anything is leased, and exactly one result.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, variable};
 
 /// Runs `build` with JSON results, expects a refusal with `code` that says `text`, and that nothing was leased.
 #[track_caller]
@@ -13,10 +15,18 @@ fn refused(sandbox: &Sandbox, arguments: &[&str], code: i32, text: &str) -> Valu
     let envelope = finished.assert_code(code).envelope();
     assert_eq!(envelope["status"], "refused", "{envelope}");
     assert_eq!(envelope["attempts"], serde_json::json!([]), "something was leased");
-    let said = format!("{} {}", envelope["error"]["message"], envelope["error"]["hints"]);
+    let said = said(&envelope);
     assert!(said.contains(text), "`{text}` is not said: {said}");
-    assert!(finished.stderr.contains("error"), "stderr is silent: {}", finished.stderr);
+    let first_line = format!("error: {}", said.lines().next().unwrap());
+    assert!(finished.stderr.lines().any(|line| line == first_line), "`{first_line}` is not in {}", finished.stderr);
     envelope
+}
+
+/// The error of a result as a person reads it: its message and its hints, a line each.
+fn said(envelope: &Value) -> String {
+    let hints = envelope["error"]["hints"].as_array().unwrap().iter();
+    let lines = std::iter::once(&envelope["error"]["message"]).chain(hints);
+    lines.map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
 fn project() -> Sandbox {
@@ -35,7 +45,54 @@ fn contexts() {
     refused(&sandbox, &[], 2, "rust");
     sandbox.write("Dockerfile", "FROM scratch\n");
     let _socket = std::os::unix::net::UnixListener::bind(sandbox.context().join("socket")).unwrap();
-    refused(&sandbox, &[], 2, "socket");
+    refused(&sandbox, &[], 2, "`socket` in the context is a socket");
+    std::fs::remove_file(sandbox.context().join("socket")).unwrap();
+    let pipe = sandbox.context().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    refused(&sandbox, &[], 2, "`pipe` in the context is a FIFO");
+    // Reading it would wait for ever.
+    std::fs::rename(pipe, sandbox.context().join("Dockerfile")).unwrap();
+    refused(&sandbox, &[], 2, "Dockerfile");
+}
+
+/// Root may read everything, so the command runs as somebody who owns nothing here.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "tests start the command as a user would")]
+fn what_cannot_be_read_is_named() {
+    let sandbox = project();
+    sandbox.write("closed", "secret").write("directory/file", "");
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(sandbox.path(), 0o755);
+    // Where the tests are built others may not look.
+    let program = sandbox.path().join("lian-build");
+    std::fs::copy(env!("CARGO_BIN_EXE_lian-build"), &program).unwrap();
+    let refused = || {
+        let plain = sandbox.command();
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.args(["build", "context"]).current_dir(sandbox.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let envelope = sandbox.start(&mut command).wait().assert_code(2).envelope();
+        assert_eq!(envelope["attempts"], serde_json::json!([]));
+        said(&envelope)
+    };
+    for path in ["closed", "directory", "Dockerfile"] {
+        let path = sandbox.context().join(path);
+        mode(&path, 0o000);
+        let said = refused();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(said.contains(name) && said.contains("cannot be read"), "{name}: {said}");
+        mode(&path, 0o755);
+    }
+    mode(&sandbox.context(), 0o000);
+    assert!(refused().contains("context"), "the context itself");
+    mode(&sandbox.context(), 0o755);
 }
 
 #[test]
@@ -56,8 +113,8 @@ fn names_and_values() {
     for (arguments, text) in [
         (&["-t", "Upper/Case"][..], "upper/case"),
         (&["-t", "one,two"], "one,two"),
-        (&["-t", "app\nother"], "app"),
-        (&["-t", ""], "name"),
+        (&["-t", "app\nother"], "it holds a line break"),
+        (&["-t", ""], "invalid image name ``"),
         (&["--provider", "locl"], "local"),
         (&["--provider", "hcloud"], "not part of this version"),
         (&["--workspace", "Not A Name"], "not-a-name"),
@@ -72,7 +129,7 @@ fn names_and_values() {
         (&["--output", "type=ocl,dest=x"], "type=oci"),
         (&["--output", "type=oci,dest=/nonexistent/x"], "/nonexistent"),
         (&["--build-context", "x=/nonexistent"], "/nonexistent"),
-        (&["--secret", "id=a,id=b"], "id"),
+        (&["--secret", "id=a,id=b"], "`id` in a `--secret` is empty or stands twice"),
         (&["--add-host", "nonsense"], "NAME:IP"),
         (&["--insecure-registry", "a/b"], "HOST[:PORT]"),
         (&["--worksapce", "x"], "--workspace"),
@@ -109,7 +166,7 @@ fn environment_that_cannot_be_followed() {
         let mut command = sandbox.command();
         command.arg("build").arg(sandbox.context()).env(name, value);
         let envelope = sandbox.start(&mut command).wait().assert_code(2).envelope();
-        let said = format!("{} {}", envelope["error"]["message"], envelope["error"]["hints"]);
+        let said = said(&envelope);
         assert!(said.contains(text), "`{text}` is not said: {said}");
     }
 }
@@ -123,7 +180,7 @@ fn the_flag_beats_the_environment_and_the_plan_says_so() {
         let document = sandbox.start(&mut command).wait().assert_code(0).envelope();
         let origins = document["plan"]["origins"].as_array().unwrap().clone();
         let origin = origins.into_iter().find(|origin| origin["name"] == "workspace").unwrap();
-        (document["plan"]["workspace"].as_str().unwrap().to_owned(), origin["from"].as_str().unwrap().to_owned())
+        (document["workspace"].as_str().unwrap().to_owned(), origin["from"].as_str().unwrap().to_owned())
     };
     assert_eq!(plan(&[]), ("from-env".to_owned(), "BUILDKIT_WORKSPACE".to_owned()));
     assert_eq!(plan(&["--workspace", "from-flag"]), ("from-flag".to_owned(), "--workspace".to_owned()));
@@ -132,11 +189,23 @@ fn the_flag_beats_the_environment_and_the_plan_says_so() {
 #[test]
 fn a_missing_daemon_is_named_with_its_package() {
     let sandbox = project();
+    // Everything that this machine has, but no `buildkitd`, wherever it may be.
+    let programs = sandbox.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let buildkit = variable("LIAN_TEST_BUILDKIT_DIR");
+    for directory in [buildkit.as_str(), "/usr/local/bin", "/usr/bin", "/bin"] {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let link = programs.join(entry.file_name());
+            if entry.file_name() != "buildkitd" && link.symlink_metadata().is_err() {
+                symlink(entry.path(), link).unwrap();
+            }
+        }
+    }
     let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).env_remove("LIAN_BUILDKIT_DIR");
+    command.arg("build").arg(sandbox.context()).env_remove("LIAN_BUILDKIT_DIR").env("PATH", &programs);
     let envelope = sandbox.start(&mut command).wait().assert_code(4).envelope();
-    let said = format!("{} {}", envelope["error"]["message"], envelope["error"]["hints"]);
-    assert!(said.contains("buildkitd"), "{said}");
+    assert_eq!(envelope["error"]["message"], "a runner on this machine needs `buildkitd`, which is not installed");
+    assert!(said(&envelope).contains("LIAN_BUILDKIT_DIR"), "{envelope}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The main job, end to end, with the real command on the `local` provider.
 
+use std::path::PathBuf;
+
 use rustix::process::Signal;
 
-use crate::support::Sandbox;
+use crate::support::{Gate, Sandbox};
 
 #[test]
 fn a_directory_becomes_an_image_that_is_kept_here() {
@@ -98,20 +100,53 @@ fn a_signal_ends_the_run_after_the_release() {
 #[test]
 fn a_secret_reaches_the_step_and_nothing_else() {
     let sandbox = Sandbox::new();
-    sandbox.dockerfile_on_base("RUN --mount=type=secret,id=token sha256sum /run/secrets/token | cut -c1-8");
+    let gate = Gate::new();
+    sandbox.dockerfile_on_base(&format!(
+        "RUN --mount=type=secret,id=token sha256sum /run/secrets/token | cut -c1-8; {}",
+        gate.wait()
+    ));
     let mut command = sandbox.command();
     command.arg("build").arg(sandbox.context()).args(["--secret", "id=token,env=TOKEN", "--progress=plain"]);
+    // Nobody listens there, so that events are spooled.
+    command.args(["--nats-url", "nats://127.0.0.1:9", "--events-file", "events.jsonl"]);
     command.env("TOKEN", "correct horse battery staple");
-    let built = sandbox.start(&mut command).wait();
-    built.assert_code(0);
+    let mut running = sandbox.start(&mut command);
     // The hash of the value, computed apart from it.
-    assert!(built.stderr.contains("c4bbcb1f"), "{}", built.stderr);
-    let log_dir = sandbox.state().join("logs");
-    for log in std::fs::read_dir(log_dir).unwrap() {
-        let log = std::fs::read_to_string(log.unwrap().path()).unwrap();
-        assert!(!log.contains("battery"), "the secret is in the log");
+    let said = running.wait_for("c4bbcb1f");
+    let (during, seen) = files_that_hold(&sandbox, b"battery");
+    assert_eq!(during, [""; 0], "while the step has it");
+    assert!(seen.iter().any(|path| path.ends_with("bin/busybox")), "the runner's files were not looked at: {seen:?}");
+    gate.open();
+    let built = running.wait();
+    built.assert_code(0);
+    assert!(!said.contains("battery") && !built.stdout.contains("battery") && !built.stderr.contains("battery"));
+    let (after, _) = files_that_hold(&sandbox, b"battery");
+    assert_eq!(after, [""; 0], "after the build");
+    // The search finds what is there.
+    sandbox.write("planted", "correct horse battery staple");
+    assert_eq!(files_that_hold(&sandbox, b"battery").0.len(), 1);
+}
+
+/// The files of a whole world (state with logs, history and spool, cache with the runner's own directories, temporary
+/// files) that hold `needle`, and all that were looked at. Files come and go while a build runs.
+fn files_that_hold(sandbox: &Sandbox, needle: &[u8]) -> (Vec<String>, Vec<PathBuf>) {
+    let (mut found, mut seen, mut pending) = (Vec::new(), Vec::new(), vec![sandbox.path().to_owned()]);
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                pending.push(entry.path());
+            } else if kind.is_file()
+                && let Ok(content) = std::fs::read(entry.path())
+            {
+                seen.push(entry.path());
+                if memchr::memmem::find(&content, needle).is_some() {
+                    found.push(entry.path().display().to_string());
+                }
+            }
+        }
     }
-    assert!(!built.stdout.contains("battery") && !built.stderr.contains("battery"));
+    (found, seen)
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
 use crate::support::nats_server::{NatsServer, id};
+use crate::support::{Gate, Sandbox};
 
 fn project() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -47,14 +47,16 @@ async fn a_build_is_told_from_its_start_to_after_its_release() {
 async fn a_server_that_dies_in_the_middle_changes_nothing_and_the_next_run_tells() {
     let mut server = NatsServer::start().await;
     let sandbox = Sandbox::new();
-    sandbox.dockerfile_on_base("RUN echo the-step-runs; while [ ! -e /go ]; do sleep 0.1; done");
-    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 2");
+    // The step waits until this test lets it go: steps share the network of the machine.
+    let gate = Gate::new();
+    sandbox.dockerfile_on_base(&format!("RUN echo the-step-runs; {}", gate.wait()));
     let mut command = sandbox.command();
     command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
     command.env("NATS_URL", server.address()).env("NATS_NKEY_SEED", server.seed());
     let mut running = sandbox.start(&mut command);
     running.wait_for(" the-step-runs");
     server.kill().await;
+    gate.open();
     let envelope = running.wait().assert_code(0).envelope();
     assert!(envelope["warnings"][0].as_str().unwrap().contains("next run"), "{envelope}");
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 pub mod docker_registry;
+mod gate;
 pub mod http_server;
 mod leftovers;
 mod machine;
@@ -12,6 +13,7 @@ pub mod tarball;
 
 use lian_build::env_vars::Environment;
 
+pub(crate) use gate::Gate;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use machine::{LocalMachine, tier, variable};
 pub(crate) use runner::Runner;
