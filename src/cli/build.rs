@@ -103,9 +103,17 @@ fn summary(outcome: &Outcome) -> Summary {
 }
 
 fn print(printer: Printer, envelope: &Envelope) -> ExitCode {
-    match printer.format() {
-        Format::Json => printer.result(&serde_json::to_string(envelope).unwrap_or_default()),
-        Format::Human => printer.result(&result_text::human(envelope)),
-    }
-    ExitCode::from(envelope.exit_code.unwrap_or(crate::exit::INFRASTRUCTURE))
+    let code = envelope.exit_code.unwrap_or(crate::exit::INFRASTRUCTURE);
+    let code = match printer.format() {
+        Format::Json => printer.json(envelope, code, |error| {
+            let mut refusal = Envelope::new(envelope.command.clone(), envelope.run_id, None);
+            refusal.fail(error);
+            (refusal.exit_code.unwrap_or(crate::exit::INFRASTRUCTURE), refusal)
+        }),
+        Format::Human => {
+            printer.result(&result_text::human(envelope));
+            code
+        }
+    };
+    ExitCode::from(code)
 }

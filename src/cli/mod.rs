@@ -13,8 +13,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser as _;
 use clap::error::ErrorKind as ClapErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::clock::SystemClock;
 use crate::dirs::Dirs;
@@ -88,17 +88,39 @@ fn bad_usage(arguments: &[OsString], error: &clap::Error) -> ExitCode {
         Printer::new(Some(Format::Human)).result(&text);
         return ExitCode::SUCCESS;
     }
-    let printer = Printer::new(asked_format(arguments));
-    printer.message(&text);
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let mut refusal = Error::usage(message);
-    for line in text.lines().map(str::trim) {
-        if let Some(tip) = line.strip_prefix("tip: ") {
-            refusal = refusal.hint(tip);
-        }
+    let format = asked_format(arguments);
+    let nothing_said = matches!(
+        error.kind(),
+        ClapErrorKind::MissingSubcommand | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    let refusal = if nothing_said {
+        Error::usage("no command was given").hint("`lian-build build .` builds; `lian-build --help` lists the commands")
+    } else {
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+        tips.fold(Error::usage(message), Error::hint)
+    };
+    let said = if nothing_said { result_text::error(&refusal) } else { text.clone() };
+    if asked_command(arguments) == Some("plan") {
+        let printer = Printer::new(Some(format.unwrap_or(Format::Human)));
+        printer.message(&said);
+        plan::refuse(printer, &refusal)
+    } else {
+        let printer = Printer::new(format);
+        printer.message(&said);
+        build::refuse(printer, &refusal)
     }
-    let command = arguments.get(1).and_then(|word| word.to_str()).unwrap_or_default();
-    if command == "plan" { plan::refuse(printer, &refusal) } else { build::refuse(printer, &refusal) }
+}
+
+/// The command as far as it can be told from arguments that could not be parsed: the first word that is one. No flag
+/// before the command takes a value, so the first such word is no value.
+fn asked_command(arguments: &[OsString]) -> Option<&str> {
+    let commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
+    arguments.iter().skip(1).filter_map(|word| word.to_str()).find(|word| {
+        commands
+            .iter()
+            .any(|command| command.get_name() == *word || command.get_all_aliases().any(|name| name == *word))
+    })
 }
 
 /// `--format` as far as it can be told from arguments that could not be parsed.

@@ -1,180 +1,142 @@
-//! [`PlanDocument`]: a plan as it is printed, `lian-build/plan/v1`.
+//! Makes a [`PlanDocument`] of a prepared build, and writes it for people.
 
 use std::fmt::Write as _;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-use crate::error::{Error, Result};
-use crate::inputs::request::Origin;
+use crate::error::Result;
+use crate::ids::RunId;
 use crate::lease::RunnerPaths;
-use crate::plan::Reach;
-use crate::report::envelope::{ErrorInfo, SizingInfo, Status};
+use crate::report::plan_document::{
+    PlanBody, PlanDocument, PlannedCache, PlannedContext, PlannedLogin, UNKNOWN_OFFLINE,
+};
 use crate::report::units;
-use crate::run::Prepared;
+use crate::run::{Checked, Prepared};
 use crate::solve::buildctl;
 
-/// A plan as it is printed.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct PlanDocument {
-    /// The format's name and version: `lian-build/plan/v1`.
-    pub schema: &'static str,
-    /// The command: `plan`.
-    pub command: &'static str,
-    /// `succeeded` when the build can be attempted, else `refused`.
-    pub status: Status,
-    /// The exit code.
-    pub exit_code: u8,
-    /// The plan; `null` when there is none.
-    pub plan: Option<PlanBody>,
-    /// Why there is no plan.
-    pub error: Option<ErrorInfo>,
+/// The document of a plan, with what keeps it from being carried out here.
+///
+/// # Errors
+/// When the arguments cannot be written for `buildctl`.
+pub(super) fn document(run_id: RunId, prepared: &Prepared, checked: &Checked) -> Result<PlanDocument> {
+    let plan = &prepared.plan;
+    let totals = prepared.context.totals();
+    let login = |host: &str| PlannedLogin { registry: host.to_owned(), state: UNKNOWN_OFFLINE.to_owned() };
+    let body = PlanBody {
+        build_kind: plan.build_kind.as_str().to_owned(),
+        dockerfile: prepared.dockerfile.path.display().to_string(),
+        platform: prepared.platform.clone(),
+        provider: plan.provider.clone(),
+        sizing: (&plan.sizing).into(),
+        price: "nothing: a runner of the provider `local` is this machine".to_owned(),
+        context: PlannedContext { files: totals.files, bytes: totals.bytes, ignored: prepared.context.ignored() },
+        cache: PlannedCache { kept_bytes: checked.kept_cache_bytes, ..PlannedCache::default() },
+        skipped: Vec::new(),
+        argv: buildctl::argv(&plan.solve, &placeholder_paths())?,
+        reach: plan.reach.clone(),
+        logins: plan.reach.registries().into_iter().map(login).collect(),
+        origins: plan.origins.clone(),
+        notes: plan.notes.clone(),
+    };
+    let mut warnings = prepared.warnings.clone();
+    warnings.extend(crate::inputs::context::large_context_warning(&prepared.context));
+    let document = PlanDocument::planned(run_id, plan.workspace.clone(), body, warnings);
+    Ok(match &checked.refusal {
+        Some(error) => document.because(error),
+        None => document,
+    })
 }
 
-/// The plan itself.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct PlanBody {
-    /// What is built.
-    pub workspace: String,
-    /// `dockerfile`.
-    pub build_kind: &'static str,
-    /// The Dockerfile.
-    pub dockerfile: String,
-    /// `linux/arm64`, say.
-    pub platform: String,
-    /// The provider.
-    pub provider: String,
-    /// The size and its reason.
-    pub sizing: SizingInfo,
-    /// What it costs; local runners cost nothing.
-    pub price: String,
-    /// How much is sent.
-    pub context: ContextBody,
-    /// The command on the runner, with `<…>` for the lease's directories.
-    pub argv: Vec<String>,
-    /// What the build can reach.
-    pub reach: Reach,
-    /// Who won, for every value that has several sources.
-    pub origins: Vec<Origin>,
-    /// What the user should know.
-    pub notes: Vec<String>,
+/// The document for people.
+pub(super) fn text(document: &PlanDocument) -> String {
+    let mut rows = Rows::default();
+    if let Some(plan) = &document.plan {
+        if let Some(workspace) = &document.workspace {
+            rows.one("workspace", workspace.as_str());
+        }
+        describe(&mut rows, plan);
+        rows.list("warning", &document.warnings);
+        rows.one("runs", &plan.argv.join(" "));
+    }
+    if let Some(error) = &document.error {
+        let what = if document.plan.is_some() { "cannot be built here" } else { "refused" };
+        rows.line(&format!("{what}: {}", error.message.lines().next().unwrap_or_default()));
+    }
+    rows.text
 }
 
-/// How much is sent.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ContextBody {
-    /// Files.
-    pub files: u64,
-    /// Bytes in them.
-    pub bytes: u64,
-    /// Entries that an ignore file left out.
-    pub ignored: u64,
+fn describe(rows: &mut Rows, plan: &PlanBody) {
+    let sizing = &plan.sizing;
+    rows.one("size", &format!("{} ({} cpu, {} GB)", sizing.runner_type, sizing.cpu, sizing.memory_gb));
+    rows.one("", &sizing.reason);
+    rows.one("time budget", &format!("{} min for each attempt", sizing.time_budget_min));
+    rows.one("provider", &plan.provider);
+    rows.one("price", &plan.price);
+    rows.one("platform", &plan.platform);
+    rows.one("builds", &plan.dockerfile);
+    let context = &plan.context;
+    let (files, bytes) = (units::count(context.files, "file"), units::bytes(context.bytes));
+    rows.one("context", &format!("{files}, {bytes}, {} ignored", context.ignored));
+    rows.some("cache from", &plan.cache.imported);
+    rows.some("cache to", &plan.cache.exported);
+    rows.one(
+        "cache kept",
+        &match plan.cache.kept_bytes {
+            0 => "none".to_owned(),
+            bytes => format!("up to {} on the runner's machine, for this workspace and actor", units::bytes(bytes)),
+        },
+    );
+    rows.some("skips", &plan.skipped);
+    rows.some("pushes to", &plan.reach.pushes_to);
+    rows.some("pulls from", &plan.reach.pulls_from);
+    for login in &plan.logins {
+        rows.one("login", &format!("{}: {}", login.registry, login.state));
+    }
+    rows.one(
+        "events to",
+        &plan
+            .reach
+            .nats
+            .as_ref()
+            .map_or("no NATS server".to_owned(), |nats| format!("{nats}, whether it answers: {UNKNOWN_OFFLINE}")),
+    );
+    rows.some("secrets", &plan.reach.secrets);
+    rows.list("reads", &plan.reach.reads);
+    rows.some("writes", &plan.reach.writes);
+    if plan.reach.host_network {
+        rows.one("network", "steps share the runner's network");
+    }
+    for origin in &plan.origins {
+        rows.one("set by", &format!("{} = {} ({})", origin.name, origin.value, origin.from));
+    }
+    rows.list("note", &plan.notes);
 }
 
-const SCHEMA: &str = "lian-build/plan/v1";
+/// Lines of a name and a value.
+#[derive(Default)]
+struct Rows {
+    text: String,
+}
 
-impl PlanDocument {
-    /// A plan that can be attempted.
-    ///
-    /// # Errors
-    /// When the arguments cannot be written for `buildctl`.
-    pub fn planned(prepared: &Prepared) -> Result<Self> {
-        let plan = &prepared.plan;
-        let totals = prepared.context.totals();
-        let mut notes = plan.notes.clone();
-        notes.extend(prepared.warnings.iter().cloned());
-        notes.extend(crate::inputs::context::large_context_warning(&prepared.context));
-        Ok(Self {
-            schema: SCHEMA,
-            command: "plan",
-            status: Status::Succeeded,
-            exit_code: crate::exit::SUCCESS,
-            plan: Some(PlanBody {
-                workspace: plan.workspace.to_string(),
-                build_kind: plan.build_kind.as_str(),
-                dockerfile: prepared.dockerfile.path.display().to_string(),
-                platform: prepared.platform.clone(),
-                provider: plan.provider.clone(),
-                sizing: SizingInfo::from(&plan.sizing),
-                price: "nothing: a runner of the provider `local` is this machine".to_owned(),
-                context: ContextBody { files: totals.files, bytes: totals.bytes, ignored: prepared.context.ignored() },
-                argv: buildctl::argv(&plan.solve, &placeholder_paths())?,
-                reach: plan.reach.clone(),
-                origins: plan.origins.clone(),
-                notes,
-            }),
-            error: None,
-        })
+impl Rows {
+    fn line(&mut self, line: &str) {
+        let _ = writeln!(self.text, "{}", crate::sanitise::line(line));
     }
 
-    /// A refusal.
-    pub fn refused(error: &Error) -> Self {
-        let exit_code = crate::exit::code(error.kind());
-        Self {
-            schema: SCHEMA,
-            command: "plan",
-            status: Status::of_exit_code(exit_code),
-            exit_code,
-            plan: None,
-            error: Some(ErrorInfo::from(error)),
+    fn one(&mut self, name: &str, value: &str) {
+        self.line(&format!("{name:<11} {value}"));
+    }
+
+    fn list(&mut self, name: &str, values: &[String]) {
+        for (index, value) in values.iter().enumerate() {
+            self.one(if index == 0 { name } else { "" }, value);
         }
     }
 
-    /// The plan for people.
-    pub fn to_text(&self) -> String {
-        match (&self.plan, &self.error) {
-            (Some(plan), _) => plan.to_text(),
-            (None, Some(error)) => format!("refused: {}\n", error.message.lines().next().unwrap_or_default()),
-            (None, None) => String::new(),
+    /// As [`Rows::list`]; says so when there is nothing.
+    fn some(&mut self, name: &str, values: &[String]) {
+        if values.is_empty() {
+            self.one(name, "none");
         }
-    }
-}
-
-impl PlanBody {
-    fn to_text(&self) -> String {
-        let mut text = String::new();
-        let mut row = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name:<11} {}", crate::sanitise::line(value));
-        };
-        let sizing = &self.sizing;
-        row("workspace", &self.workspace);
-        row("size", &format!("{} ({} cpu, {} GB)", sizing.runner_type, sizing.cpu, sizing.memory_gb));
-        row("", &sizing.reason);
-        row("time budget", &format!("{} min for each attempt", sizing.time_budget_min));
-        row("provider", &self.provider);
-        row("price", &self.price);
-        row("platform", &self.platform);
-        row("builds", &self.dockerfile);
-        row(
-            "context",
-            &format!(
-                "{}, {}, {} ignored",
-                units::count(self.context.files, "file"),
-                units::bytes(self.context.bytes),
-                self.context.ignored
-            ),
-        );
-        list(&mut row, "pushes to", self.reach.registries.iter().map(String::as_str));
-        list(&mut row, "secrets", self.reach.secrets.iter().map(String::as_str));
-        let paths: Vec<String> = self.reach.reads.iter().map(|path| path.display().to_string()).collect();
-        list(&mut row, "reads", paths.iter().map(String::as_str));
-        let paths: Vec<String> = self.reach.writes.iter().map(|path| path.display().to_string()).collect();
-        list(&mut row, "writes", paths.iter().map(String::as_str));
-        if self.reach.host_network {
-            row("network", "steps share the runner's network");
-        }
-        for origin in &self.origins {
-            row("set by", &format!("{} = {} ({})", origin.name, origin.value, origin.from));
-        }
-        list(&mut row, "note", self.notes.iter().map(String::as_str));
-        row("runs", &self.argv.join(" "));
-        text
-    }
-}
-
-fn list<'a>(row: &mut impl FnMut(&str, &str), name: &str, values: impl Iterator<Item = &'a str>) {
-    for (index, value) in values.enumerate() {
-        row(if index == 0 { name } else { "" }, value);
+        self.list(name, values);
     }
 }
 

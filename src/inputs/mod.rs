@@ -8,6 +8,7 @@ pub mod nickel;
 pub mod output;
 pub mod request;
 pub mod secret;
+pub mod secret_presence;
 pub mod settings;
 pub mod spec;
 pub mod workspace;

@@ -9,7 +9,7 @@ use crate::inputs::git::Git;
 use crate::sanitise;
 
 /// The name and how it was found, for the user: from the last part of the git remote's address, or else from the name
-/// of the context's directory (an absolute path without links).
+/// of the context's `directory`, which must be an absolute path without links, `.` and `..`: those name nothing.
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::Usage`] when neither holds a letter or digit.

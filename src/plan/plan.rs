@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::{Export, Languages, Purpose, SizeRequest, Sizing, Solve, Tiers, decide, frontend};
+use super::{Export, Languages, Purpose, Reach, SizeRequest, Sizing, Solve, Tiers, decide, frontend};
 use crate::error::{Error, Result};
 use crate::ids::{ActorId, Workspace};
-use crate::inputs::build_arg::ContextSource;
 use crate::inputs::dockerfile;
+use crate::inputs::output::{OutputKind, OutputSpec};
 use crate::inputs::request::{BuildRequest, Origin};
-use crate::inputs::secret::{SecretSource, SecretSpec};
-use crate::inputs::spec::BuildSpec;
+use crate::inputs::spec::{self, BuildSpec};
 use crate::record::Advice;
 
 /// How much is sent.
@@ -60,21 +59,6 @@ impl BuildKind {
             Self::Dockerfile => "dockerfile",
         }
     }
-}
-
-/// What the build can reach, for whoever approves it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
-pub struct Reach {
-    /// Ids of the secrets that steps may mount, each with where it comes from.
-    pub secrets: Vec<String>,
-    /// Registries that are pushed to.
-    pub registries: Vec<String>,
-    /// Directories of the caller that are sent.
-    pub reads: Vec<PathBuf>,
-    /// Files and directories of the caller that are written.
-    pub writes: Vec<PathBuf>,
-    /// True when build steps share the runner's network.
-    pub host_network: bool,
 }
 
 /// Everything that is decided before anything is leased.
@@ -148,8 +132,8 @@ pub fn plan(request: &BuildRequest, found: &Found<'_>) -> Result<Plan> {
         workspace: found.workspace.clone(),
         actor_id: request.actor_id.clone(),
         build_kind: BuildKind::Dockerfile,
-        reach: reach(request, &solve),
-        notes: sizing.notes.clone(),
+        reach: Reach::of(request, &solve, dockerfile),
+        notes: sizing.notes.iter().cloned().chain(without_effect(found)).collect(),
         sizing,
         provider: provider.to_owned(),
         context: found.context,
@@ -172,12 +156,11 @@ fn nothing_to_build(request: &BuildRequest, found: &Found<'_>) -> Error {
 /// Naming an image pushes it, for nothing stays on a machine that is destroyed. Without any wish the image is kept as a
 /// file, so that `build .` alone is good for something.
 fn exports(request: &BuildRequest, found: &Found<'_>) -> Vec<Export> {
-    let mut exports: Vec<Export> =
-        request.outputs.iter().map(|spec| Export { spec: spec.clone(), purpose: Purpose::Asked }).collect();
+    let names: Vec<String> = request.references.iter().map(ToString::to_string).collect();
+    let mut exports: Vec<Export> = request.outputs.iter().map(|spec| asked(spec, &names)).collect();
     if !request.references.is_empty() && request.push {
         exports.push(Export::push(&request.references));
     }
-    let names: Vec<String> = request.references.iter().map(ToString::to_string).collect();
     let names =
         if names.is_empty() { format!("docker.io/library/{}:latest", found.workspace) } else { names.join(",") };
     if request.load {
@@ -193,30 +176,25 @@ fn exports(request: &BuildRequest, found: &Found<'_>) -> Vec<Export> {
     exports
 }
 
-fn reach(request: &BuildRequest, solve: &Solve) -> Reach {
-    let mut registries: Vec<String> =
-        solve.exports.iter().flat_map(Export::pushed_references).map(|reference| reference.host().to_owned()).collect();
-    registries.sort();
-    registries.dedup();
-    let extra = solve.contexts.iter().filter_map(|context| match &context.source {
-        ContextSource::Directory(path) => Some(path.clone()),
-        ContextSource::Image(_) => None,
-    });
-    let files = [&request.metadata_file, &request.iidfile, &request.events_file].into_iter().flatten().cloned();
-    Reach {
-        secrets: request.secrets.iter().map(secret_line).collect(),
-        registries,
-        reads: std::iter::once(request.context.clone()).chain(extra).collect(),
-        writes: solve.exports.iter().filter_map(|export| export.spec.dest.clone()).chain(files).collect(),
-        host_network: solve.network == super::Network::Host,
+/// What `--output` asks for. As in buildx, an image without a name of its own gets those of `--tag`.
+fn asked(spec: &OutputSpec, names: &[String]) -> Export {
+    let mut spec = spec.clone();
+    let holds_an_image = matches!(spec.kind, OutputKind::Image | OutputKind::Oci | OutputKind::Docker);
+    if holds_an_image && !names.is_empty() && spec.attr("name").is_none() {
+        spec.attrs.push(("name".to_owned(), names.join(",")));
     }
+    Export { spec, purpose: Purpose::Asked }
 }
 
-/// A secret's id and where its value comes from; never the value.
-fn secret_line(secret: &SecretSpec) -> String {
-    match &secret.source {
-        SecretSource::File(path) => format!("{} (file {})", secret.id, path.display()),
-        SecretSource::Env(name) => format!("{} (variable {name})", secret.id),
-        SecretSource::Bound => format!("{} (variable {} or {})", secret.id, secret.id.variable(), secret.id),
+/// What the spec says that does less than its reader may think.
+fn without_effect(found: &Found<'_>) -> Vec<String> {
+    let file = spec::FILE_NAME;
+    let mut notes = Vec::new();
+    if found.spec.is_some_and(|spec| !spec.cache_keys.is_empty()) {
+        notes.push(format!("`cache_keys` of `{file}` has no effect in this version: no remote cache is read"));
     }
+    if found.spec.is_some_and(|spec| spec.disk_gb.is_some()) && found.provider.0 == "local" {
+        notes.push(format!("`disk_gb` of `{file}` only picks the tier: the provider `local` does not limit the disk"));
+    }
+    notes
 }

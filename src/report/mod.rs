@@ -4,9 +4,11 @@ mod convert;
 pub mod envelope;
 pub mod failure;
 pub mod log_file;
+pub mod plan_document;
 pub mod progress;
 pub mod schema;
 pub(crate) mod style;
 
 pub use crate::units;
 pub use envelope::Envelope;
+pub use plan_document::PlanDocument;

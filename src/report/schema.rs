@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::events::CloudEvent;
-use crate::report::Envelope;
+use crate::report::{Envelope, PlanDocument};
 
 /// A schema that is shipped: its file name, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +15,11 @@ pub struct ShippedSchema {
     pub text: String,
 }
 
-/// The schemas of the result and of events.
-pub fn all() -> [ShippedSchema; 2] {
+/// The schemas of the result, of plans and of events.
+pub fn all() -> [ShippedSchema; 3] {
     [
         ShippedSchema { file_name: "result.v1.json", text: text::<Envelope>() },
+        ShippedSchema { file_name: "plan.v1.json", text: text::<PlanDocument>() },
         ShippedSchema { file_name: "event.v1.json", text: text::<CloudEvent>() },
     ]
 }

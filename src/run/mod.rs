@@ -1,11 +1,12 @@
 //! The order of a run; nothing else knows it.
 //!
-//! [`mod@prepare`] gathers inputs and plans; [`mod@build`] drives attempts until one of them decides; [`attempt`] is one solve on
+//! [`mod@prepare`] gathers inputs and plans; [`mod@check`] looks whether that could be done from here; [`mod@build`] drives attempts until one of them decides; [`attempt`] is one solve on
 //! one lease, whose end is always a release.
 
 mod attempt;
 mod attempts;
 pub mod build;
+pub mod check;
 mod evidence;
 mod failpoint;
 mod on_runner;
@@ -18,6 +19,7 @@ mod services;
 mod signals;
 
 pub use build::{LOG_HINT, build};
+pub use check::{Checked, check};
 pub use prepare::{Prepared, prepare};
 pub use services::Services;
 pub use signals::Signals;

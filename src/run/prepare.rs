@@ -1,9 +1,12 @@
 //! [`prepare`]: inputs and plan, everything that happens while nothing is billed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use sha2::Digest as _;
 
 use super::Services;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::Workspace;
 use crate::inputs::build_arg::ContextSource;
 use crate::inputs::context::{self, Context, DockerfileSource, Loaded};
 use crate::inputs::language;
@@ -29,7 +32,8 @@ pub struct Prepared {
     pub provider: Choice,
     /// The platform that is built for.
     pub platform: String,
-    /// Where a push is to go over plain HTTP, and other things the user should know.
+    /// What the user should know although it goes on: flags and variables without effect, a history that cannot be
+    /// read.
     pub warnings: Vec<String>,
 }
 
@@ -46,22 +50,12 @@ pub async fn prepare(request: &BuildRequest, services: &Services) -> Result<Prep
     }
     let (context_dir, file) = (request.context.clone(), request.dockerfile.clone());
     let walk = tokio::task::spawn_blocking(move || context::load(&context_dir, file.as_deref()));
-    let (loaded, settings, named) = tokio::join!(
-        walk,
-        settings::load(&request.context, request.tiers_file.as_deref()),
-        workspace::default_name(&services.environment, &request.context)
-    );
+    let (loaded, settings, named) =
+        tokio::join!(walk, settings::load(&request.context, request.tiers_file.as_deref()), name(request, services));
     // A context that is not there explains every other failure.
     let Loaded { context, dockerfile } = loaded.map_err(died)??;
     let settings = settings?;
-    let (workspace, origin) = match &request.workspace {
-        Some(workspace) => (workspace.clone(), None),
-        None => {
-            let (workspace, how) = named?;
-            let origin = Origin { name: "workspace".to_owned(), value: workspace.to_string(), from: how };
-            (workspace, Some(origin))
-        }
-    };
+    let (workspace, origin) = named?;
     let mut warnings = request.warnings.clone();
     let advice = match services.store.advice(&workspace, &platform).await {
         Ok(advice) => Some(advice),
@@ -84,7 +78,7 @@ pub async fn prepare(request: &BuildRequest, services: &Services) -> Result<Prep
             tiers: &settings.tiers,
             languages: &settings.languages,
             advice: advice.as_ref(),
-            kept_archive: kept_archive(services, workspace.as_str()),
+            kept_archive: kept_archive(services, &workspace, context.path()),
             provider: (provider.name, &provider.reason),
         },
     )?;
@@ -93,6 +87,18 @@ pub async fn prepare(request: &BuildRequest, services: &Services) -> Result<Prep
         return Err(Error::usage("there is no Dockerfile"));
     };
     Ok(Prepared { plan, context, dockerfile, extra_contexts, tiers: settings.tiers, provider, platform, warnings })
+}
+
+/// What is built, and how that was found where nobody said it. git is asked only when it matters.
+async fn name(request: &BuildRequest, services: &Services) -> Result<(Workspace, Option<Origin>)> {
+    if let Some(workspace) = &request.workspace {
+        return Ok((workspace.clone(), None));
+    }
+    // `.`, `..` and links name nothing. A context that is not there is refused elsewhere.
+    let directory = tokio::fs::canonicalize(&request.context).await.unwrap_or_else(|_| request.context.clone());
+    let (workspace, from) = workspace::default_name(&services.environment, &directory).await?;
+    let origin = Origin { name: "workspace".to_owned(), value: workspace.to_string(), from };
+    Ok((workspace, Some(origin)))
 }
 
 async fn extra_contexts(request: &BuildRequest) -> Result<Vec<(String, Context)>> {
@@ -111,9 +117,13 @@ async fn extra_contexts(request: &BuildRequest) -> Result<Vec<(String, Context)>
     .map_err(died)?
 }
 
-/// Where the image is kept that nobody asked for: a cache, so it may be deleted at any time.
-fn kept_archive(services: &Services, workspace: &str) -> PathBuf {
-    services.dirs.cache.join("images").join(format!("{workspace}.tar"))
+/// Where the image is kept that nobody asked for: a cache, so it may be deleted at any time. Two directories may have
+/// the same name, so the context's path (absolute, without links) counts too.
+fn kept_archive(services: &Services, workspace: &Workspace, context: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    let digest = sha2::Sha256::digest(context.as_os_str().as_bytes());
+    let mark = digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    services.dirs.cache.join("images").join(format!("{workspace}-{mark}.tar"))
 }
 
 /// This machine's platform, as OCI names it.

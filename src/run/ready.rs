@@ -1,15 +1,13 @@
 //! [`Ready`]: everything a lease needs before it is asked for. What can be refused is refused here, before anything is paid
 //! for.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::build::Run;
 use super::{Prepared, prepare, results};
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::build_arg::ContextSource;
 use crate::inputs::output;
-use crate::inputs::{dockerfile, secret};
+use crate::inputs::secret;
 use crate::provider::local::{LocalConfig, LocalProvider};
 use crate::registry::{Client, ClientOptions, DockerConfig};
 use crate::report::envelope::SizingInfo;
@@ -51,9 +49,9 @@ impl Ready {
             let _wait = run.progress.wait(&format!("{} to allow the push", reference.host()));
             client.check_push(&reference).await?;
         }
-        let (pushed, pulled) = (prepared.plan.solve.pushed_references(), pulled_hosts(&prepared));
-        let pushed: Vec<&str> = pushed.iter().map(|reference| reference.host()).collect();
-        let pulled: Vec<&str> = pulled.iter().map(String::as_str).collect();
+        let reach = &prepared.plan.reach;
+        let pushed: Vec<&str> = reach.pushes_to.iter().map(String::as_str).collect();
+        let pulled: Vec<&str> = reach.pulls_from.iter().map(String::as_str).collect();
         let config = {
             let _wait = run.progress.wait("the logins of this build's registries");
             logins.minimal_config(&pushed, &pulled).await?
@@ -113,14 +111,4 @@ async fn sweep(run: &mut Run<'_>, provider: &LocalProvider) {
         }
         Err(error) => run.warn(format!("abandoned runners could not be swept: {error}")),
     }
-}
-
-/// The registries that this build's images come from. Besides those it pushes to, no other login leaves this machine.
-fn pulled_hosts(prepared: &Prepared) -> BTreeSet<String> {
-    let solve = &prepared.plan.solve;
-    let named = solve.contexts.iter().filter_map(|context| match &context.source {
-        ContextSource::Image(reference) => Some(reference.host().to_owned()),
-        ContextSource::Directory(_) => None,
-    });
-    named.chain(dockerfile::image_hosts(&prepared.dockerfile.bytes, &solve.build_args)).collect()
 }

@@ -36,8 +36,8 @@ fn the_original_names_stay_valid() {
         ["plan", "--context", "context", "--image", "r.example/a:1", "--dockerfile", "context/Dockerfile.other"];
     let plan =
         sandbox.run(arguments.iter().copied().chain(["--workspace", "w", "--format=json"])).assert_code(0).envelope();
-    assert_eq!(plan["plan"]["workspace"], "w");
-    assert_eq!(plan["plan"]["reach"]["registries"], serde_json::json!(["r.example"]));
+    assert_eq!(plan["workspace"], "w");
+    assert_eq!(plan["plan"]["reach"]["pushes_to"], serde_json::json!(["r.example"]));
     let dispatched = sandbox.run(["dispatch", "--context", "context"]).assert_code(2).envelope();
     assert_eq!(dispatched["command"], "build");
 }

@@ -26,6 +26,8 @@ mod nickel;
 mod oom;
 mod oom_probe;
 mod oom_shapes;
+mod plan;
+mod plan_effects;
 mod progress;
 mod record_sampler;
 mod record_store;

@@ -1,0 +1,63 @@
+//! [`check`]: whether a plan could be carried out from here, found out without any side effect and without the network.
+
+use jiff::SignedDuration;
+
+use super::{Prepared, Services};
+use crate::error::{Error, Result};
+use crate::ids::{LeaseId, RunId};
+use crate::inputs::request::BuildRequest;
+use crate::inputs::{output, secret_presence};
+use crate::lease::LeaseRequest;
+use crate::provider::ComputeProvider as _;
+use crate::provider::local::{LocalConfig, LocalProvider};
+use crate::registry::DockerConfig;
+
+/// What was found out.
+#[derive(Debug)]
+pub struct Checked {
+    /// Why the build would be refused: a secret that has no value, programs that are missing, a size that this
+    /// provider cannot lease.
+    pub refusal: Option<Error>,
+    /// The most that the provider keeps of a build's cache, in bytes.
+    pub kept_cache_bytes: u64,
+}
+
+/// Looks for what a build would be refused for before its lease, in the build's own order. What only a registry could
+/// tell stays unknown.
+///
+/// # Errors
+/// `Usage` when the provider's configuration is not valid.
+pub async fn check(run_id: RunId, prepared: &Prepared, request: &BuildRequest, services: &Services) -> Result<Checked> {
+    let config = LocalConfig::from_environment(&services.environment, &services.dirs)?;
+    let kept_cache_bytes = config.cache_cap_bytes;
+    let refusal = refusal(run_id, prepared, request, services, LocalProvider::new(config)).await.err();
+    Ok(Checked { refusal, kept_cache_bytes })
+}
+
+async fn refusal(
+    run_id: RunId,
+    prepared: &Prepared,
+    request: &BuildRequest,
+    services: &Services,
+    provider: LocalProvider,
+) -> Result<()> {
+    for file in [&request.iidfile, &request.metadata_file].into_iter().flatten() {
+        output::check_file(file)?;
+    }
+    for secret in &request.secrets {
+        secret_presence::check(secret, &services.environment)?;
+    }
+    DockerConfig::load(&services.environment)?;
+    let plan = &prepared.plan;
+    let lease = LeaseRequest {
+        lease_id: LeaseId::new(),
+        run_id,
+        workspace: plan.workspace.clone(),
+        actor_id: plan.actor_id.clone(),
+        tier: plan.sizing.tier.clone(),
+        memory_is_explicit: plan.sizing.memory_is_explicit,
+        attempt: 1,
+        hard_deadline: services.clock.now() + SignedDuration::from_hours(24),
+    };
+    provider.check(&lease).await
+}
