@@ -23,7 +23,7 @@ pub struct BuildSpec {
     /// Memory in GB (2^30), in (0, 4096].
     #[serde(default)]
     pub memory_gb: Option<f64>,
-    /// Disk in GB (2^30), above 0.
+    /// Disk in GB (2^30), above 0. Picks the tier; whether the disk is limited is the provider's business.
     #[serde(default)]
     pub disk_gb: Option<f64>,
     /// Minutes an attempt may take, in (0, 1440].
@@ -31,6 +31,6 @@ pub struct BuildSpec {
     pub time_budget_min: Option<f64>,
     /// Whether a build that ran out of memory is tried once more on the next tier.
     pub oom_retry: bool,
-    /// Names of further caches to read.
+    /// Names of further caches to read. Without effect so far: there are no remote caches.
     pub cache_keys: Vec<String>,
 }

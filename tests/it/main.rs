@@ -29,6 +29,7 @@ mod oom_shapes;
 mod plan;
 mod plan_effects;
 mod progress;
+mod readme;
 mod record_sampler;
 mod record_store;
 mod registry;
