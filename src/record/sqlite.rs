@@ -142,9 +142,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
         return Ok(());
     }
     // Before the first table: WAL survives in the file, so it is asked for once. Readers then never block a writer.
-    let _mode: String = connection
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(|error| unusable(path, error))?;
+    ask_for_wal(connection).map_err(|error| unusable(path, error))?;
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| unusable(path, error))?;
     // Another process may have done it while this one waited for the lock.
@@ -159,15 +157,26 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
         .map_err(|error| unusable(path, error))
 }
 
+/// Changing the mode is the one statement for which SQLite's own timeout does not wait, so this does.
+fn ask_for_wal(connection: &Connection) -> rusqlite::Result<()> {
+    const STEP: Duration = Duration::from_millis(5);
+    let mut left = BUSY_TIMEOUT;
+    loop {
+        let asked = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+        match asked {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && !left.is_zero() => {
+                std::thread::sleep(STEP);
+                left = left.saturating_sub(STEP);
+            }
+            other => return other.map(drop),
+        }
+    }
+}
+
 /// The file's version, when it is ours and not from a newer program.
 fn version(connection: &Connection, path: &Path) -> Result<usize> {
     let newest = MIGRATIONS.len();
-    let read = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let version = read("user_version").map_err(|error| unusable(path, error))?;
-    let application = read("application_id").map_err(|error| unusable(path, error))?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| unusable(path, error))?;
+    let (version, application, tables) = marks(connection).map_err(|error| unusable(path, error))?;
     if application != APPLICATION_ID && (tables != 0 || version != 0) {
         return Err(Error::new(ErrorKind::State, format!("`{}` is a database of something else", path.display()))
             .hint("move it away, or choose another state directory"));
@@ -181,6 +190,18 @@ fn version(connection: &Connection, path: &Path) -> Result<usize> {
         .hint("use the newer lian-build that wrote it, or choose another state directory"));
     }
     Ok(version)
+}
+
+/// Version, application and number of tables, all of one moment: another process may be making the file right now.
+fn marks(connection: &Connection) -> rusqlite::Result<(i32, i32, i64)> {
+    let read = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    // A savepoint, because this is also called within a transaction.
+    connection.execute_batch("SAVEPOINT marks")?;
+    let version = read("user_version")?;
+    let application = read("application_id")?;
+    let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    connection.execute_batch("RELEASE marks")?;
+    Ok((version, application, tables))
 }
 
 fn insert(connection: &mut Connection, attempt: &AttemptRecord) -> rusqlite::Result<()> {
