@@ -108,6 +108,16 @@ fn links_that_lead_outside() {
 }
 
 #[test]
+fn what_would_put_secrets_at_risk() {
+    let sandbox = project();
+    let long_id = format!("id={}", "x".repeat(94));
+    let foreign = ["--secret", "id=t,env=HOME", "--build-arg", "BUILDKIT_SYNTAX=evil.example/x"];
+    refused(&sandbox, &["--secret", &long_id], 2, "at most 93 characters");
+    refused(&sandbox, &foreign, 2, "not pinned");
+    refused(&sandbox, &["--nats-url", "nats://t0ken@one,nats://two"], 2, "same login");
+}
+
+#[test]
 fn names_and_values() {
     let sandbox = project();
     for (arguments, text) in [
