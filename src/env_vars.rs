@@ -71,6 +71,12 @@ env_vars! {
 /// A secret bound through the environment: `LIAN_SECRET_<ID>`, with the id in upper case and `-` as `_`.
 pub const SECRET_PREFIX: &str = "LIAN_SECRET_";
 
+/// Where programs are found, for a child that gets nothing else of the environment.
+#[expect(clippy::disallowed_methods, reason = "here, where the environment is read")]
+pub fn search_path() -> Option<OsString> {
+    std::env::var_os(PATH)
+}
+
 /// The process's environment, read once.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
@@ -84,7 +90,7 @@ impl std::fmt::Debug for Environment {
 
 impl Environment {
     /// The environment this process was started with.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    #[expect(clippy::disallowed_methods, reason = "with `search_path` the one place that reads the environment")]
     pub fn from_process() -> Self {
         Self(std::env::vars_os().collect())
     }

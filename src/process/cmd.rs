@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::bounded::read_bounded;
+use crate::env_vars;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// The most a command may say on each of its two streams, in bytes, where all of it is kept.
@@ -93,6 +94,18 @@ impl Cmd {
     pub fn clear_env(mut self) -> Self {
         self.clear_env = true;
         self
+    }
+
+    /// Starts from an environment of `PATH` and `LC_ALL=C` alone: for programs that live as long as a build, talk to a
+    /// runner or are one. What the caller's environment holds (logins, secrets) is not theirs, and each of them would
+    /// show it in `/proc`.
+    #[must_use]
+    pub fn plain_env(self) -> Self {
+        let cmd = self.clear_env().env("LC_ALL", "C");
+        match env_vars::search_path() {
+            Some(path) => cmd.env(env_vars::PATH, path),
+            None => cmd,
+        }
     }
 
     /// Runs in `directory`.
@@ -216,5 +229,14 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::State);
             assert!(error.message().contains("`sh` said more than"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_plain_environment_has_nothing_of_the_callers() {
+        let output = Cmd::new("env", ErrorKind::State).plain_env().output().await.unwrap();
+        let text = output.stdout_text();
+        let names: Vec<&str> = text.lines().filter_map(|line| line.split('=').next()).collect();
+        assert!(output.success() && names.len() == 2, "{names:?}");
+        assert!(names.contains(&"PATH") && names.contains(&"LC_ALL"), "{names:?}");
     }
 }

@@ -82,6 +82,7 @@ impl Session {
         // From here on there may be a master, also when this future is dropped.
         self.open = true;
         let output = Cmd::new(&self.shell.ssh_program, ErrorKind::Runner)
+            .plain_env()
             .args(["-F".as_ref(), self.shell.config_file.as_os_str()])
             .args(["-o", "ControlMaster=yes", "-f", "-N", "-T", &self.shell.host_alias])
             .output_within(CONNECT_LIMIT)
@@ -167,7 +168,7 @@ impl Session {
     }
 
     fn base(&self) -> Cmd {
-        Cmd::new(&self.shell.ssh_program, ErrorKind::Runner).args(self.shell.options())
+        Cmd::new(&self.shell.ssh_program, ErrorKind::Runner).plain_env().args(self.shell.options())
     }
 }
 

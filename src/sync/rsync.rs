@@ -89,7 +89,7 @@ fn command(request: &SyncRequest<'_>) -> Cmd {
     destination.push(request.destination);
     destination.push("/");
     Cmd::new(request.rsync_program, ErrorKind::Runner)
-        .env("LC_ALL", "C")
+        .plain_env()
         // Links, modes and times as they are. Owners are left behind: BuildKit makes everything root's. Devices and
         // FIFOs never get into the list.
         .args(["--links", "--perms", "--times"])
@@ -203,6 +203,29 @@ mod tests {
         /src/a b/
         lb-1:/runner/context/
         ");
+    }
+
+    #[test]
+    fn rsync_and_the_ssh_it_starts_get_nothing_of_the_callers_environment() {
+        let files = FileList { names: Vec::new(), recursive: true };
+        let shell = RemoteShell {
+            ssh_program: "ssh".into(),
+            config_file: "c".into(),
+            control_socket: "s".into(),
+            host_alias: "h".to_owned(),
+        };
+        let (source, rsync_program) = (Path::new("/s"), Path::new("rsync"));
+        let request = SyncRequest {
+            source,
+            files: &files,
+            traits: Traits::default(),
+            destination: "/d",
+            shell: &shell,
+            rsync_program,
+        };
+        // `env -i` is how the standard library shows a command whose environment starts empty.
+        let shown = format!("{:?}", command(&request).into_command().as_std());
+        assert!(shown.starts_with("env -i "), "{shown}");
     }
 
     #[test]

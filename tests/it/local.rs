@@ -28,6 +28,8 @@ async fn a_runner_builds_and_leaves_nothing() {
         assert!(seen.iter().any(|line| line.starts_with(kind)), "no {kind} in {seen:#?}");
     }
     runner.release(&machine).await;
+    // It was the last lease.
+    assert!(!machine.config.runtime_dir.exists());
 }
 
 #[tokio::test]
@@ -44,6 +46,30 @@ async fn a_step_runs_and_sees_neither_the_callers_home_nor_configuration() {
     assert!(environment.lines().any(|line| line == temporary), "{environment}");
     let home = runner.shell("cd && pwd && ls -A").await;
     assert_eq!(home, format!("{}/home", machine.config.runtime_dir.join(runner.request.lease_id.as_str()).display()));
+    runner.release(&machine).await;
+}
+
+#[tokio::test]
+async fn nothing_that_belongs_to_the_runner_has_the_callers_environment() {
+    /// Stands for a secret in the environment of the caller, which this test's process has.
+    const MARKER: &[u8] = b"LIAN_TEST_BUILDKIT_DIR=";
+    let environment = |process: &Path| std::fs::read(process.join("environ")).unwrap_or_default();
+    let has_marker = |process: &Path| memchr::memmem::find(&environment(process), MARKER).is_some();
+    assert!(has_marker(Path::new("/proc/self")));
+
+    let machine = LocalMachine::new();
+    let runner = Runner::start(&machine, 1.0).await;
+    let child = runner.session.spawn(&["sleep", "600"]).unwrap();
+    let processes = machine.leftovers(&runner.request.lease_id).process_dirs();
+    let name = |process: &Path| std::fs::read_to_string(process.join("comm")).unwrap_or_default().trim().to_owned();
+    let names: Vec<String> = processes.iter().map(|process| name(process)).collect();
+    for program in ["unshare", "sh", "sshd", "ssh", "buildkitd"] {
+        assert!(names.iter().any(|name| name == program), "no {program} in {names:?}");
+    }
+    let told: Vec<String> =
+        processes.iter().filter(|process| has_marker(process)).map(|process| name(process)).collect();
+    assert_eq!(told, Vec::<String>::new());
+    drop(child);
     runner.release(&machine).await;
 }
 

@@ -67,8 +67,7 @@ impl OtherUser {
     async fn run(&self, test: &str) {
         let status = self.start(test, Stdio::inherit()).wait().await.unwrap();
         assert!(status.success(), "{status}");
-        let left: Vec<_> = self.work().join("run").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(left.iter().all(|path| path.ends_with("budget")), "{left:?}");
+        assert!(!self.work().join("run").exists());
     }
 }
 
@@ -154,7 +153,6 @@ async fn what_an_ordinary_user_lacks_is_named() {
 #[ignore = "what_an_ordinary_user_lacks_is_named runs it as another user"]
 async fn is_refused() {
     let mut machine = LocalMachine::at(&environment().path(DIR).unwrap());
-    std::fs::create_dir(&machine.config.runtime_dir).unwrap();
     machine.config.program_dirs.truncate(1);
     let error =
         machine.provider().acquire(&machine.request(1.0), &|_| (), &CancellationToken::new()).await.unwrap_err();

@@ -3,13 +3,15 @@
 //! Each lease has a file with what it wants, locked while its process lives, so a killed build gives its share back by
 //! itself. One short lock orders who looks and takes. Lease ids sort by time: the oldest that waits is served first.
 
+use std::fs::DirBuilder;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lease_dirs::make_private;
+use super::lease_dirs::check_runtime_dir;
 use super::lock_file::LockFile;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{LeaseId, Workspace};
@@ -22,21 +24,33 @@ const POLL: Duration = Duration::from_millis(200);
 /// How often the short lock is tried; it is held for microseconds.
 const LOCK_POLL: Duration = Duration::from_millis(2);
 
+/// Where it is in the runtime directory, and the name of the short lock in it.
+const DIR: &str = "budget";
+const ORDER: &str = "order";
+
+/// How often the directory is made again that other builds remove while it is empty.
+const MAKE_ATTEMPTS: u32 = 1000;
+
 /// The memory all local builds share.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
+    runtime_dir: PathBuf,
     dir: PathBuf,
     total: u64,
 }
 
 /// One lease's share. Dropping it gives the share back.
 #[derive(Debug)]
-pub(super) struct Reservation(Option<LockFile>);
+pub(super) struct Reservation {
+    lock: Option<LockFile>,
+    runtime_dir: PathBuf,
+}
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(lock) = self.0.take() {
+        if let Some(lock) = self.lock.take() {
             lock.remove();
+            tidy(&self.runtime_dir);
         }
     }
 }
@@ -52,10 +66,8 @@ struct Claim {
 
 impl Budget {
     /// The budget of `total` bytes that is kept in `runtime_dir`.
-    pub(super) fn new(runtime_dir: &Path, total: u64) -> Result<Self> {
-        let dir = runtime_dir.join("budget");
-        make_private(&dir)?;
-        Ok(Self { dir, total })
+    pub(super) fn new(runtime_dir: &Path, total: u64) -> Self {
+        Self { runtime_dir: runtime_dir.to_owned(), dir: runtime_dir.join(DIR), total }
     }
 
     /// Takes `bytes`, waiting for other builds to end, at most for `limit`.
@@ -100,18 +112,31 @@ impl Budget {
     /// Our own file. Made under the short lock: who looks for claims of the dead would lock a fresh one in between.
     async fn claim(&self, lease: &LeaseId) -> Result<Reservation> {
         let _order = self.order().await?;
+        // With the lock in it, the directory stays where it is, and whose it was before does not matter.
+        check_runtime_dir(&self.runtime_dir)?;
         let lock = LockFile::try_take(&self.dir.join(lease.as_str()))?.ok_or_else(|| {
             Error::new(ErrorKind::Provider, format!("lease `{lease}` is being acquired by another process"))
         })?;
-        Ok(Reservation(Some(lock)))
+        Ok(Reservation { lock: Some(lock), runtime_dir: self.runtime_dir.clone() })
     }
 
     /// The short lock under which claims are read and granted.
     async fn order(&self) -> Result<LockFile> {
+        let path = self.dir.join(ORDER);
+        let mut vanished = 0;
         loop {
-            match LockFile::try_take(&self.dir.join("order"))? {
-                Some(lock) => return Ok(lock),
-                None => tokio::time::sleep(LOCK_POLL).await,
+            let taken = match DirBuilder::new().recursive(true).mode(0o700).create(&self.dir) {
+                Ok(()) => LockFile::try_open(&path),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(Some(lock)) => return Ok(lock),
+                Ok(None) => tokio::time::sleep(LOCK_POLL).await,
+                // The last lease of another build took the empty directory away in between.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && vanished < MAKE_ATTEMPTS => vanished += 1,
+                Err(error) => {
+                    return Err(error).context(ErrorKind::State, || format!("cannot lock `{}`", path.display()));
+                }
             }
         }
     }
@@ -158,7 +183,7 @@ impl Budget {
 
 impl Reservation {
     fn write(&self, claim: &Claim) -> Result<()> {
-        let Some(lock) = &self.0 else { return Ok(()) };
+        let Some(lock) = &self.lock else { return Ok(()) };
         let write = || -> std::io::Result<()> {
             let mut file = lock.file();
             file.set_len(0)?;
@@ -167,6 +192,29 @@ impl Reservation {
         };
         write().context(ErrorKind::State, || "cannot write to the memory budget".to_owned())
     }
+}
+
+/// Removes the claims of the dead, then the budget and the runtime directory when the last lease is gone: `rmdir` refuses
+/// while anything is in them. Who holds the short lock at this moment has a claim, or will have, and tidies after it.
+pub(super) fn tidy(runtime_dir: &Path) {
+    let dir = runtime_dir.join(DIR);
+    if !matches!(check_runtime_dir(runtime_dir), Ok(true)) {
+        return;
+    }
+    if dir.is_dir() {
+        let Ok(Some(order)) = LockFile::try_take(&dir.join(ORDER)) else { return };
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let is_claim = entry.file_name().to_str().is_some_and(|name| name.parse::<LeaseId>().is_ok());
+            if is_claim && let Ok(Some(abandoned)) = LockFile::try_take(&entry.path()) {
+                abandoned.remove();
+            }
+        }
+        // Before the lock is given back: then whoever failed to get it has no claim in the directory any more.
+        let _ = std::fs::remove_file(dir.join(ORDER));
+        let _ = std::fs::remove_dir(&dir);
+        drop(order);
+    }
+    let _ = std::fs::remove_dir(runtime_dir);
 }
 
 fn read(path: &Path) -> Option<Claim> {
@@ -192,7 +240,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn budget(dir: &Path, total: u64) -> Budget {
-        Budget::new(dir, total).unwrap()
+        Budget::new(&dir.join("run"), total)
     }
 
     fn name(text: &str) -> Workspace {
@@ -255,7 +303,7 @@ mod tests {
                 let path = dir.path().to_owned();
                 tokio::spawn(async move {
                     for _ in 0..40 {
-                        let budget = Budget::new(&path, 100 * GB).unwrap();
+                        let budget = budget(&path, 100 * GB);
                         drop(budget.reserve(&LeaseId::new(), &name("one"), GB, LONG, &|_| ()).await.unwrap());
                     }
                 })
@@ -264,6 +312,8 @@ mod tests {
         for build in builds {
             build.await.unwrap();
         }
+        // The last one leaves nothing.
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]
@@ -272,9 +322,23 @@ mod tests {
         let budget = budget(dir.path(), 10 * GB);
         let dead = LeaseId::new();
         let claim = Claim { version: 1, bytes: 10 * GB, workspace: name("dead"), granted: true };
-        let file = dir.path().join("budget").join(dead.as_str());
+        let file = dir.path().join("run/budget").join(dead.as_str());
+        crate::provider::local::lease_dirs::make_private(file.parent().unwrap()).unwrap();
         std::fs::write(&file, serde_json::to_string(&claim).unwrap()).unwrap();
         let _mine = budget.reserve(&LeaseId::new(), &name("mine"), GB, SHORT, &|_| ()).await.unwrap();
         assert!(!file.exists());
+    }
+
+    #[tokio::test]
+    async fn what_the_dead_left_goes_with_the_directories_and_the_living_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, budget) = (dir.path().join("run"), budget(dir.path(), 10 * GB));
+        let alive = budget.reserve(&LeaseId::new(), &name("one"), GB, SHORT, &|_| ()).await.unwrap();
+        let dead = run.join("budget").join(LeaseId::new().as_str());
+        std::fs::write(&dead, "").unwrap();
+        tidy(&run);
+        assert!(!dead.exists() && run.join("budget").exists());
+        drop(alive);
+        assert!(!run.exists());
     }
 }

@@ -67,7 +67,7 @@ impl HeldLease {
         prepare_runtime_dir(&config.runtime_dir)?;
         make_private(&data_parent(config))?;
 
-        let budget = Budget::new(&config.runtime_dir, total)?;
+        let budget = Budget::new(&config.runtime_dir, total);
         let (lease, limit) = (&request.lease_id, config.queue_timeout);
         self.reservation = Some(budget.reserve(lease, &request.workspace, fit.memory_bytes, limit, waiting).await?);
 
@@ -89,8 +89,10 @@ impl HeldLease {
         if let MemoryLimit::None { reason } = &memory {
             warnings.push(format!("the memory limit is not enforced: {reason}"));
         }
-        let root = BuildkitRoot::take(config, &self.dirs, &request.workspace, &request.actor_id)?;
+        let rootlesskit = self.rootlesskit.as_deref();
+        let root = BuildkitRoot::take(config, &self.dirs, &request.workspace, &request.actor_id, rootlesskit).await?;
         notes.extend(root.note.clone());
+        warnings.extend(root.warning.clone());
         let (buildkit_root, is_kept) = (root.path.clone(), root.is_kept());
         self.root = Some(root);
         fill_bin(tools, &self.dirs)?;
@@ -187,7 +189,10 @@ impl HeldLease {
         }
         self.runner = None;
         if let Some(root) = self.root.take().filter(BuildkitRoot::is_kept) {
-            super::buildkit_root::clean(&root.path);
+            // The next build that takes this cache tries again, and warns when it fails too.
+            if let Err(error) = super::buildkit_root::clean(&root.path, self.rootlesskit.as_deref()).await {
+                tracing::warn!(%error, "a step's files are left in a kept cache");
+            }
         }
         self.locks.drain(..).for_each(LockFile::remove);
         self.reservation = None;

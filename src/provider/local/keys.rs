@@ -22,6 +22,7 @@ pub(super) async fn make(tools: &Tools, dirs: &LeaseDirs) -> Result<HostKey> {
 
 async fn generate(ssh_keygen: &Path, file: &Path) -> Result<()> {
     let output = Cmd::new(ssh_keygen, ErrorKind::Provider)
+        .plain_env()
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
         .arg(file)
         .output()

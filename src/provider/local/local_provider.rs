@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::LocalConfig;
+use super::budget;
 use super::buildkit_root;
 use super::config::is_root;
 use super::fit::Fit;
@@ -64,8 +65,9 @@ impl LocalProvider {
                 Err(error) => failed = Some(error),
             }
         }
+        budget::tidy(&self.config.runtime_dir);
         if !swept.is_empty() {
-            buildkit_root::clean_unused(&self.config)?;
+            buildkit_root::clean_unused(&self.config, self.rootlesskit().as_deref()).await?;
         }
         failed.map_or(Ok(swept), Err)
     }
@@ -88,7 +90,7 @@ impl LocalProvider {
     async fn remove_abandoned(&self, lease: &LeaseId) -> Result<Abandoned> {
         check_runtime_dir(&self.config.runtime_dir)?;
         let dirs = LeaseDirs::new(&self.config, lease);
-        let rootlesskit = tools::find(&self.config.program_dirs, "rootlesskit").filter(|_| !is_root());
+        let rootlesskit = self.rootlesskit();
         let find = || Remains::of_abandoned(&self.config, lease, dirs.clone(), rootlesskit.clone());
         let paths: BTreeSet<PathBuf> = dirs.locks().into_iter().chain(find().dirs.locks()).collect();
         let mut locks = Vec::new();
@@ -115,6 +117,11 @@ impl LocalProvider {
 
     fn held(&self, lease: &LeaseId) -> Option<Arc<Mutex<HeldLease>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get(lease).cloned()
+    }
+
+    /// Removes what belongs to a rootless runner's other users.
+    fn rootlesskit(&self) -> Option<PathBuf> {
+        tools::find(&self.config.program_dirs, "rootlesskit").filter(|_| !is_root())
     }
 
     fn find_tools(&self) -> Result<Tools> {
@@ -185,7 +192,9 @@ impl ComputeProvider for LocalProvider {
         if !self.known()?.contains(lease_id) {
             return Ok(Released::AlreadyGone);
         }
-        match self.remove_abandoned(lease_id).await? {
+        let abandoned = self.remove_abandoned(lease_id).await?;
+        budget::tidy(&self.config.runtime_dir);
+        match abandoned {
             Abandoned::Removed => Ok(Released::Destroyed),
             Abandoned::Gone => Ok(Released::AlreadyGone),
             Abandoned::Held => Err(Error::new(

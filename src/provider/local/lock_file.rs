@@ -21,16 +21,20 @@ pub(super) struct LockFile {
 impl LockFile {
     /// Locks the file, made if missing; `None` when a living process holds it.
     pub(super) fn try_take(path: &Path) -> Result<Option<Self>> {
-        let place = || format!("cannot lock `{}`", path.display());
+        Self::try_open(path).context(ErrorKind::State, || format!("cannot lock `{}`", path.display()))
+    }
+
+    /// As [`LockFile::try_take`], with the bare error.
+    pub(super) fn try_open(path: &Path) -> std::io::Result<Option<Self>> {
         loop {
-            let file = open(path).context(ErrorKind::State, place)?;
+            let file = open(path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error).context(ErrorKind::State, place),
+                Err(TryLockError::Error(error)) => return Err(error),
             }
             // A sweep may have removed the file between opening and locking it: then nobody else sees this lock.
-            if file.metadata().context(ErrorKind::State, place)?.nlink() > 0 {
+            if file.metadata()?.nlink() > 0 {
                 return Ok(Some(Self { file, path: path.to_owned() }));
             }
         }

@@ -18,6 +18,7 @@ mod lock_file;
 mod machine;
 mod record;
 mod remains;
+mod remove_tree;
 mod rootless;
 mod runner;
 mod tools;

@@ -8,9 +8,9 @@ use super::LocalConfig;
 use super::cgroup::LeaseCgroup;
 use super::lease_dirs::LeaseDirs;
 use super::record::Record;
+use super::remove_tree::remove_tree;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::process::Cmd;
 
 /// How long the last processes (an SSH master whose server is gone) may take to end.
 const PROCESS_ATTEMPTS: u32 = 250;
@@ -78,7 +78,7 @@ impl Remains {
         if mounts.is_empty() {
             // The runtime directory is the last: it holds the record.
             for dir in [&self.dirs.data, &self.dirs.runtime] {
-                if let Err(error) = self.remove_tree(dir).await {
+                if let Err(error) = remove_tree(dir, self.rootlesskit.as_deref()).await {
                     left.push(error.message());
                 }
             }
@@ -132,35 +132,6 @@ impl Remains {
             .filter_map(|line| line.split(' ').nth(4).map(unescape))
             .filter(|point| [&self.dirs.runtime, &self.dirs.data].iter().any(|dir| Path::new(point).starts_with(dir)))
             .collect()
-    }
-
-    /// Links are removed, never followed.
-    async fn remove_tree(&self, dir: &Path) -> Result<()> {
-        let owned = dir.to_owned();
-        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(owned)).await;
-        match removed {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
-            _ => {}
-        }
-        if let Some(rootlesskit) = &self.rootlesskit {
-            // Its files belong to subordinate users, who exist only in such a namespace.
-            let _ = Cmd::new(rootlesskit, ErrorKind::ReleaseUnconfirmed)
-                .args(["rm", "-rf", "--one-file-system", "--"])
-                .arg(dir)
-                .output()
-                .await;
-        }
-        match dir.symlink_metadata() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            _ => {
-                let why = match removed {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "unknown".to_owned(),
-                };
-                Err(Error::new(ErrorKind::ReleaseUnconfirmed, format!("directory `{}` ({why})", dir.display())))
-            }
-        }
     }
 }
 

@@ -79,7 +79,8 @@ impl Runner {
         let log = dirs.runtime.join("runner.log");
         let log =
             std::fs::File::create(&log).context(ErrorKind::State, || format!("cannot write `{}`", log.display()))?;
-        let command = Cmd::new("/bin/sh", ErrorKind::Provider).args(["-c", JOIN, "join"]).args(cgroups).arg("--");
+        let command =
+            Cmd::new("/bin/sh", ErrorKind::Provider).plain_env().args(["-c", JOIN, "join"]).args(cgroups).arg("--");
         let (command, mode) = match &tools.launcher {
             Launcher::Unshare(unshare) => (
                 command.arg(unshare).args([

@@ -49,15 +49,24 @@ impl Leftovers {
     }
 
     fn processes(&self) -> Vec<String> {
+        let line = |process: PathBuf| {
+            let cmdline = std::fs::read(process.join("cmdline")).unwrap_or_default();
+            let pid = process.file_name().unwrap_or_default().to_string_lossy();
+            format!("process {pid}: {}", String::from_utf8_lossy(&cmdline).replace('\0', " "))
+        };
+        self.process_dirs().into_iter().map(line).collect()
+    }
+
+    /// The directories in `/proc` of the processes that are found.
+    pub(crate) fn process_dirs(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
             let cgroup = String::from_utf8_lossy(&read("cgroup")).contains(&self.needle);
-            let cmdline = read("cmdline");
-            let named = memchr::memmem::find(&cmdline, self.needle.as_bytes()).is_some();
+            let named = memchr::memmem::find(&read("cmdline"), self.needle.as_bytes()).is_some();
             if pid != std::process::id() && (cgroup || named) {
-                found.push(format!("process {pid}: {}", String::from_utf8_lossy(&cmdline).replace('\0', " ")));
+                found.push(entry.path());
             }
         }
         found
