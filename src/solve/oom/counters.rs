@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kernel_log::{KernelLog, Kill};
+use super::kernel_log::{self, KernelLog, Kill};
 
 /// A limit at or above this is none: cgroup v1 writes the largest number of whole pages.
 const UNLIMITED: u64 = 1 << 60;
@@ -54,6 +54,9 @@ pub struct CgroupV2 {
     pub oom_kill: u64,
     /// `oom_kill` of `memory.events.local`: processes directly in the group.
     pub local_oom_kill: u64,
+    /// `oom_kill` of `memory.events` of the lease's group, which is above and holds buildkitd too; `None` where there is no
+    /// such group.
+    pub lease_oom_kill: Option<u64>,
     /// False where cgroups are mounted with `memory_localevents`: then a step's kill does not show here.
     pub hierarchical: bool,
 }
@@ -169,6 +172,7 @@ impl Values<'_> {
             limit_bytes: self.limit("v2.limit"),
             peak_bytes: self.number("v2.peak"),
             local_oom_kill: self.number("v2.local.oom_kill").unwrap_or(0),
+            lease_oom_kill: self.number("v2.lease.oom_kill"),
             hierarchical: self.text("v2.hierarchical").as_deref() != Some("no"),
         })
     }
@@ -183,7 +187,9 @@ impl Values<'_> {
             (None, Some(reason)) => Some(format!("only part of /dev/kmsg could be read: {reason}")),
             (None, None) => Some("the reading did not arrive as a whole".to_owned()),
         };
-        KernelLog { gap, first: self.number("kmsg.first"), last: self.number("kmsg.last"), kills: Kill::all(lines) }
+        let kills = Kill::all(lines);
+        let unnamed = kernel_log::unnamed(lines, &kills);
+        KernelLog { gap, first: self.number("kmsg.first"), last: self.number("kmsg.last"), kills, unnamed }
     }
 
     fn daemon(&self) -> Daemon {
@@ -223,10 +229,17 @@ mod tests {
     #[test]
     fn a_reading_with_cgroup_v2() {
         let counters = parse(
-            b"lian-oom=1\nv2.limit=max\nv2.peak=12\nv2.oom_kill=3\nv2.local.oom_kill=1\nv2.hierarchical=no\nend=1\n",
+            b"lian-oom=1\nv2.limit=max\nv2.peak=12\nv2.oom_kill=3\nv2.local.oom_kill=1\nv2.lease.oom_kill=4\n\
+              v2.hierarchical=no\nend=1\n",
         );
-        let expected =
-            CgroupV2 { limit_bytes: None, peak_bytes: Some(12), oom_kill: 3, local_oom_kill: 1, hierarchical: false };
+        let expected = CgroupV2 {
+            limit_bytes: None,
+            peak_bytes: Some(12),
+            oom_kill: 3,
+            local_oom_kill: 1,
+            lease_oom_kill: Some(4),
+            hierarchical: false,
+        };
         assert_eq!(counters.v2, Some(expected));
     }
 

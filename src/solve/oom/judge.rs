@@ -151,10 +151,17 @@ fn log_word(word: &mut KernelWord, before: &Counters, after: &Counters, runner: 
         .kills
         .iter()
         .filter(|kill| kill.number > since)
-        .partition(|kill| belongs_to_lease(kill, before, runner));
+        .partition(|kill| belongs_to_lease(kill, before, after, runner));
     word.victim = own.first().map(|kill| sanitise::line(&kill.task));
     word.kills.extend(own.iter().map(|kill| kill_sentence(kill)));
+    let named = u64::try_from(own.len() + foreign.len()).unwrap_or(u64::MAX);
+    let counted =
+        after.vmstat_oom_kill.zip(before.vmstat_oom_kill).map_or(0, |(after, before)| after.saturating_sub(before));
+    let is_any_unnamed = counted > named || after.kernel_log.unnamed.iter().any(|number| *number > since);
     match after.kernel_log.covers_since(&before.kernel_log) {
+        Ok(()) if is_any_unnamed => {
+            word.gaps.push("the kernel killed processes for memory that its log does not name".to_owned());
+        }
         // Without a cgroup of the lease's own, nobody can tell whose process a killed one was.
         Ok(()) if own.is_empty() && (foreign.is_empty() || runner.own_group().is_some()) => {
             word.none = Some(match foreign.len() {
@@ -176,8 +183,18 @@ fn counter_word(word: &mut KernelWord, before: &Counters, after: &Counters, runn
     if group_after > group_before {
         word.kills.push(format!("`oom_kill` of the build's cgroup went from {group_before} to {group_after}"));
     }
+    let lease = |counters: &Counters| counters.v2.and_then(|group| group.lease_oom_kill);
+    let lease = lease(before).zip(lease(after));
+    if let Some((lease_before, lease_after)) = lease
+        && lease_after > lease_before
+        && group_after == group_before
+    {
+        word.kills.push(format!("`oom_kill` of the lease's cgroup went from {lease_before} to {lease_after}"));
+    }
     let daemon_is_gone = daemon_is_gone(before.daemon, after.daemon);
-    if after.v2.is_some_and(|group| group.hierarchical) && group_after == group_before && !daemon_is_gone {
+    // The build's group alone does not tell what became of buildkitd.
+    let is_lease_at_rest = lease.map_or(!daemon_is_gone, |(before, after)| before == after);
+    if after.v2.is_some_and(|group| group.hierarchical) && group_after == group_before && is_lease_at_rest {
         word.none.get_or_insert_with(|| "`oom_kill` of the build's cgroup did not grow".to_owned());
     }
     match (before.vmstat_oom_kill, after.vmstat_oom_kill) {
@@ -195,9 +212,13 @@ fn counter_word(word: &mut KernelWord, before: &Counters, after: &Counters, runn
     }
 }
 
-/// Whether the killed process is one of this lease: in its cgroup, or its buildkitd, or on a machine of its own any.
-fn belongs_to_lease(kill: &Kill, before: &Counters, runner: RunnerFacts<'_>) -> bool {
-    let is_daemon = matches!(before.daemon, Daemon::Alive { pid, .. } if pid == kill.pid) && kill.task == "buildkitd";
+/// Whether the killed process is one of this lease: in its cgroup, or on a machine of its own any, or its buildkitd. That
+/// one's process id is of the runner's PID namespace, and the kernel's log has the machine's: with the same id it is
+/// ours only if ours is gone.
+fn belongs_to_lease(kill: &Kill, before: &Counters, after: &Counters, runner: RunnerFacts<'_>) -> bool {
+    let is_daemon = matches!(before.daemon, Daemon::Alive { pid, .. } if pid == kill.pid)
+        && kill.task == "buildkitd"
+        && daemon_is_gone(before.daemon, after.daemon);
     runner.is_own_machine() || is_daemon || runner.own_group().is_some_and(|group| kill.is_within(group))
 }
 
@@ -273,127 +294,5 @@ impl FailureFacts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lease::CgroupVersion;
-    use crate::solve::oom::parse;
-
-    fn failure(outcome: &str) -> FailureFacts {
-        let error_text = format!("process \"/bin/sh -c make\" did not complete successfully: {outcome}");
-        FailureFacts { error_text, step: Some("RUN make".to_owned()), ..FailureFacts::default() }
-    }
-
-    fn judge_v2(before: &str, after: &str, failure: &FailureFacts, shared: bool) -> Judgement {
-        let memory =
-            MemoryLimit::Cgroup { version: CgroupVersion::V2, parent: "/lb-1/build".to_owned(), bytes: 1 << 30 };
-        let isolation = if shared { Isolation::None } else { Isolation::Vm };
-        let read = |lines: &str| parse(format!("lian-oom=1\n{lines}\nend=1\n").as_bytes());
-        judge(true, &read(before), Some(&read(after)), failure, RunnerFacts { memory: &memory, shared, isolation })
-    }
-
-    #[test]
-    fn buildkits_own_word_is_proof_without_any_counter() {
-        let memory = MemoryLimit::None { reason: "rootless".to_owned() };
-        let runner = RunnerFacts { memory: &memory, shared: true, isolation: Isolation::None };
-        for text in [
-            "process \"/bin/sh -c make\" did not complete successfully: cannot allocate memory",
-            "error: failed to solve: ResourceExhausted: process \"x\" did not complete successfully: cannot allocate memory",
-        ] {
-            let failure = FailureFacts { error_text: text.to_owned(), ..FailureFacts::default() };
-            assert_eq!(judge(true, &Counters::default(), None, &failure, runner).verdict, Verdict::Proven, "{text}");
-        }
-        for text in [
-            "error: failed to solve: ResourceExhausted: write /x: no space left on device",
-            "process \"/bin/sh -c echo did not complete successfully: cannot allocate memory\" did not complete successfully: exit code: 1",
-            "process \"/bin/sh -c echo cannot allocate memory\" did not complete successfully: exit code: 1",
-            "cannot allocate memory",
-        ] {
-            let failure = FailureFacts { error_text: text.to_owned(), ..FailureFacts::default() };
-            assert_eq!(judge(true, &Counters::default(), None, &failure, runner).verdict, Verdict::NotMemory, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_leases_own_counter_is_proof_on_a_shared_machine_too() {
-        let judgement = judge_v2(
-            "v2.oom_kill=0",
-            "v2.oom_kill=1\nv2.peak=1073741824\nv2.limit=1073741824",
-            &failure("exit code: 2"),
-            true,
-        );
-        assert_eq!(judgement.verdict, Verdict::Proven);
-        assert_eq!(
-            judgement.evidence,
-            ["`oom_kill` of the build's cgroup went from 0 to 1", "memory peaked at 1 GB of 1 GB"]
-        );
-        assert_eq!(judgement.step.as_deref(), Some("RUN make"));
-    }
-
-    #[test]
-    fn the_leases_own_counter_at_rest_overrules_the_machines() {
-        let judgement = judge_v2(
-            "v2.oom_kill=0\nvmstat.oom_kill=3",
-            "v2.oom_kill=0\nvmstat.oom_kill=4",
-            &failure("exit code: 137"),
-            true,
-        );
-        assert_eq!(judgement.verdict, Verdict::NotMemory, "{judgement:?}");
-    }
-
-    #[test]
-    fn a_counter_that_misses_the_steps_below_says_nothing_by_standing_still() {
-        let judgement = judge_v2(
-            "v2.oom_kill=0\nv2.hierarchical=no\nvmstat.oom_kill=3",
-            "v2.oom_kill=0\nv2.hierarchical=no\nvmstat.oom_kill=4",
-            &failure("exit code: 137"),
-            true,
-        );
-        assert_eq!(judgement.verdict, Verdict::Suspected, "{judgement:?}");
-    }
-
-    #[test]
-    fn a_build_that_stood_still_counts_only_on_a_runner_of_its_own() {
-        let stalled = FailureFacts { stalled_seconds: Some(300), ..FailureFacts::default() };
-        let quiet = "vmstat.oom_kill=0";
-        assert_eq!(judge_v2(quiet, quiet, &stalled, false).verdict, Verdict::Stalled);
-        assert_eq!(judge_v2(quiet, quiet, &stalled, true).verdict, Verdict::NotMemory);
-    }
-
-    #[test]
-    fn a_kill_with_the_whole_machine_out_of_memory_is_the_leases_when_the_process_is() {
-        let log = |group: &str| {
-            format!(
-                "kmsg.first=0\nkmsg.last=6\nkmsg.complete=yes\nkmsg.line=6;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),\
-                 cpuset=/,mems_allowed=0,global_oom,task_memcg={group},task=cc1,pid=9,uid=0"
-            )
-        };
-        let before = "kmsg.first=0\nkmsg.last=5\nkmsg.complete=yes";
-        let own = judge_v2(before, &log("/lb-1/build/buildkit/x"), &failure("exit code: 1"), true);
-        assert_eq!((own.verdict, own.victim.as_deref()), (Verdict::Proven, Some("cc1")));
-        let foreign = judge_v2(before, &log("/lb-2/build/buildkit/x"), &failure("exit code: 1"), true);
-        assert_eq!((foreign.verdict, foreign.victim), (Verdict::NotMemory, None));
-    }
-
-    #[test]
-    fn the_leases_group_is_the_one_that_bears_its_name() {
-        let lease = "lb-019aa3c1d2e87f00a1b2c3d4e5f60718";
-        for (parent, group) in [
-            (format!("/lian-build/{lease}/build"), format!("/lian-build/{lease}")),
-            (format!("/{lease}"), format!("/{lease}")),
-            ("/buildkit".to_owned(), "/buildkit".to_owned()),
-        ] {
-            let memory = MemoryLimit::Cgroup { version: CgroupVersion::V1, parent, bytes: 1 };
-            let runner = RunnerFacts { memory: &memory, shared: true, isolation: Isolation::None };
-            assert_eq!(runner.own_group(), Some(group.as_str()));
-        }
-    }
-
-    #[test]
-    fn a_process_name_cannot_drive_the_terminal() {
-        let after = "kmsg.first=0\nkmsg.last=6\nkmsg.complete=yes\nkmsg.line=6;oom-kill:constraint=CONSTRAINT_MEMCG,\
-             oom_memcg=/lb-1/build,task_memcg=/lb-1/build,task=\u{1b}[2Jx,pid=9,uid=0";
-        let judgement = judge_v2("kmsg.first=0\nkmsg.last=5\nkmsg.complete=yes", after, &failure("exit code: 1"), true);
-        assert_eq!(judgement.verdict, Verdict::Proven);
-        assert!(!format!("{judgement:?}{}", judgement.evidence.join("")).contains('\u{1b}'));
-    }
-}
+#[path = "judge_tests.rs"]
+mod tests;

@@ -13,11 +13,19 @@ pub struct KernelLog {
     pub last: Option<u64>,
     /// The kills since the number that the reading was asked to start after.
     pub kills: Vec<Kill>,
+    /// Numbers of the messages about killed processes whose group no message names.
+    pub unnamed: Vec<u64>,
 }
 
 impl Default for KernelLog {
     fn default() -> Self {
-        Self { gap: Some("the kernel's log was not read".to_owned()), first: None, last: None, kills: Vec::new() }
+        Self {
+            gap: Some("the kernel's log was not read".to_owned()),
+            first: None,
+            last: None,
+            kills: Vec::new(),
+            unnamed: Vec::new(),
+        }
     }
 }
 
@@ -110,6 +118,17 @@ impl Kill {
     }
 }
 
+/// The numbers of `Killed process` lines without an `oom-kill:` line: the kernel limits how often it writes the latter.
+pub(super) fn unnamed(lines: &[&str], kills: &[Kill]) -> Vec<u64> {
+    let killed = lines.iter().filter_map(|line| {
+        let (number, text) = line.split_once(';')?;
+        let (pid, _) = size(text)?;
+        let number: u64 = number.parse().ok()?;
+        (!text.starts_with("oom-kill:") && kills.iter().all(|kill| kill.pid != pid)).then_some(number)
+    });
+    killed.collect()
+}
+
 /// Process id and own memory of `… Killed process 42 (name) total-vm:1kB, anon-rss:2kB, …`.
 fn size(text: &str) -> Option<(u32, u64)> {
     let (_, rest) = text.split_once("Killed process ")?;
@@ -175,7 +194,9 @@ mod tests {
             &first,
             "8;Memory cgroup out of memory: Killed process 42 (anon-rss:1kB,) total-vm:3kB, anon-rss:2kB, file-rss:1kB",
         ];
-        assert_eq!(Kill::all(&lines).pop().unwrap().anon_bytes, Some(2048));
+        let kills = Kill::all(&lines);
+        assert_eq!(unnamed(&lines, &kills), [6]);
+        assert_eq!(kills.last().unwrap().anon_bytes, Some(2048));
     }
 
     #[test]

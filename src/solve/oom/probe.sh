@@ -45,6 +45,11 @@ v2)
         field v2.oom_kill "$group/memory.events" oom_kill
         field v2.oom "$group/memory.events" oom
         field v2.local.oom_kill "$group/memory.events.local" oom_kill
+        # The group above, where it is the lease's own: it counts buildkitd, too.
+        lease=${parent%/*}
+        case ${lease##*/} in
+        lb-*) field v2.lease.oom_kill "$base$lease/memory.events" oom_kill ;;
+        esac
         # With this mount option memory.events counts the group alone, and a step's own group is gone by now.
         awk '$3 == "cgroup2" && $4 ~ /(^|,)memory_localevents(,|$)/ { print "v2.hierarchical=no"; exit }' /proc/mounts
         break
