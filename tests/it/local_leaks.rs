@@ -73,37 +73,68 @@ async fn a_sweep_leaves_living_leases_alone() {
     runner.release(&machine).await;
 }
 
+/// Files of a lease, in the order in which an acquisition makes them: the record, the programs, the keys, the runner's
+/// processes, its `sshd`.
+const MOMENTS: [&str; 5] = ["lease.json", "bin/runc", "client_key.pub", "runner.log", "sshd/sshd.pid"];
+
+/// Waits until the file of a moment is there, and yields how many processes the lease has then.
+async fn moment(machine: &LocalMachine, lease: &LeaseId, file: &str) -> usize {
+    let path = machine.config.runtime_dir.join(lease.as_str()).join(file);
+    while !path.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    machine.leftovers(lease).process_dirs().len()
+}
+
 #[tokio::test]
 async fn cancelling_at_any_moment_leaves_nothing() {
-    for milliseconds in [0, 5, 15, 40, 80, 150, 300] {
+    let mut cancelled_runners = 0;
+    for file in MOMENTS {
         let machine = LocalMachine::new();
         let (provider, request) = (machine.provider(), machine.request(1.0));
         let cancel = CancellationToken::new();
         let acquire = provider.acquire(&request, &|_| (), &cancel);
-        let later = async {
-            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        let cancelling = async {
+            let processes = moment(&machine, &request.lease_id, file).await;
             cancel.cancel();
+            processes
         };
-        let (acquired, ()) = tokio::join!(acquire, later);
+        let (acquired, processes) = tokio::join!(acquire, cancelling);
         // Too late to be cancelled is fine: then there is a lease, and it is released.
         let expected = if acquired.is_ok() { Released::Destroyed } else { Released::AlreadyGone };
+        cancelled_runners += usize::from(acquired.is_err() && processes > 0);
         assert_eq!(provider.release(&request.lease_id).await.unwrap(), expected);
         machine.leftovers(&request.lease_id).assert_none();
     }
+    assert!(cancelled_runners > 0, "no runner was there to be cancelled");
+}
+
+#[tokio::test]
+async fn cancelling_before_the_runner_starts_leaves_nothing() {
+    let machine = LocalMachine::new();
+    let (provider, request) = (machine.provider(), machine.request(1.0));
+    let cancel = CancellationToken::new();
+    let error = provider.acquire(&request, &|_| cancel.cancel(), &cancel).await.unwrap_err();
+    assert!(error.to_string().contains("was cancelled"), "{error}");
+    assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
+    machine.leftovers(&request.lease_id).assert_none();
 }
 
 #[tokio::test]
 async fn an_acquisition_that_is_dropped_is_released() {
-    for milliseconds in [5, 20, 60, 120] {
+    let mut dropped_runners = 0;
+    for file in MOMENTS {
         let machine = LocalMachine::new();
         let (provider, request) = (machine.provider(), machine.request(1.0));
         let token = CancellationToken::new();
-        let acquire = provider.acquire(&request, &|_| (), &token);
-        let dropped = tokio::time::timeout(Duration::from_millis(milliseconds), acquire).await;
-        drop(dropped);
+        tokio::select! {
+            acquired = provider.acquire(&request, &|_| (), &token) => drop(acquired.unwrap()),
+            processes = moment(&machine, &request.lease_id, file) => dropped_runners += usize::from(processes > 0),
+        }
         provider.release(&request.lease_id).await.unwrap();
         machine.leftovers(&request.lease_id).assert_none();
     }
+    assert!(dropped_runners > 0, "no runner was there to be dropped");
 }
 
 #[tokio::test]
