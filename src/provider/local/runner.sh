@@ -7,17 +7,43 @@ umask 077
 lease=$1 sshd=$2 mode=$3 size=$4
 exec 3<&0 </dev/null
 
+# Every mount is one of these namespaces alone: `-n` keeps it out of the machine's /run/mount.
+#
+# sshd insists on /run/sshd. Where the machine has none it is not made there, for it would stay: /run becomes a tmpfs of
+# these namespaces with all that the machine's has in it.
+private_run() {
+    new=$lease/machine-run
+    mkdir "$new"
+    mount -n -t tmpfs -o mode=0755,nosuid,nodev lian-run "$new"
+    for entry in /run/* /run/.[!.]*; do
+        name=$new/${entry##*/}
+        # What vanishes meanwhile is not missed.
+        if [ -L "$entry" ]; then
+            cp -P "$entry" "$name"
+        elif [ -d "$entry" ]; then
+            mkdir "$name" && mount -n --rbind "$entry" "$name"
+        elif [ -e "$entry" ]; then
+            : >"$name" && mount -n --bind "$entry" "$name"
+        fi || true
+    done
+    mkdir -m 0755 "$new/sshd"
+    mount -n --move "$new" /run
+}
+if [ "$mode" = rootless ]; then
+    # Rootless, /run is a private copy already.
+    rm -rf /run/sshd
+    mkdir -m 0755 /run/sshd
+elif [ ! -d /run/sshd ]; then
+    private_run
+fi
+
 # Kernels before 6.4 do not know `noswap`; the caller says so where the machine has swap.
-mount -t tmpfs -o "mode=0700,nosuid,nodev,noexec,size=$size,noswap" lian-secrets "$lease/secrets" 2>/dev/null || {
-    mount -t tmpfs -o "mode=0700,nosuid,nodev,noexec,size=$size" lian-secrets "$lease/secrets"
+mount -n -t tmpfs -o "mode=0700,nosuid,nodev,noexec,size=$size,noswap" lian-secrets "$lease/secrets" 2>/dev/null || {
+    mount -n -t tmpfs -o "mode=0700,nosuid,nodev,noexec,size=$size" lian-secrets "$lease/secrets"
     : >"$lease/secrets-may-swap"
 }
-mount --bind "$lease/sshd/passwd" /etc/passwd
-if [ -e /etc/shadow ]; then mount --bind "$lease/sshd/shadow" /etc/shadow; fi
-
-# sshd insists on this directory. Rootless, /run is a private copy.
-if [ "$mode" = rootless ]; then rm -rf /run/sshd; fi
-if [ ! -d /run/sshd ]; then mkdir -m 0755 /run/sshd; fi
+mount -n --bind "$lease/sshd/passwd" /etc/passwd
+if [ -e /etc/shadow ]; then mount -n --bind "$lease/sshd/shadow" /etc/shadow; fi
 
 (
     code=0
