@@ -3,15 +3,13 @@
 //! Each lease has a file with what it wants, locked while its process lives, so a killed build gives its share back by
 //! itself. One short lock orders who looks and takes. Lease ids sort by time: the oldest that waits is served first.
 
-use std::fs::DirBuilder;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lease_dirs::check_runtime_dir;
+use super::lease_dirs::{check_runtime_dir, create_private};
 use super::lock_file::LockFile;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{LeaseId, Workspace};
@@ -125,7 +123,7 @@ impl Budget {
         let path = self.dir.join(ORDER);
         let mut vanished = 0;
         loop {
-            let taken = match DirBuilder::new().recursive(true).mode(0o700).create(&self.dir) {
+            let taken = match create_private(&self.dir) {
                 Ok(()) => LockFile::try_open(&path),
                 Err(error) => Err(error),
             };

@@ -104,11 +104,26 @@ pub(super) fn data_parent(config: &LocalConfig) -> PathBuf {
 
 /// Makes a directory, with its parents, that only this user may enter.
 pub(super) fn make_private(dir: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .context(ErrorKind::State, || format!("cannot make the directory `{}`", dir.display()))
+    create_private(dir).context(ErrorKind::State, || format!("cannot make the directory `{}`", dir.display()))
+}
+
+/// Makes a directory with its parents, private to this user. One that is there is fine.
+pub(super) fn create_private(dir: &Path) -> std::io::Result<()> {
+    let mut attempts = 0;
+    loop {
+        match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+            // The standard library finds the directory there, looks whether it is one, and another build's last lease
+            // has taken it away in between.
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AlreadyExists
+                    && attempts < MAKE_ATTEMPTS
+                    && dir.symlink_metadata().map_or(true, |metadata| metadata.is_dir()) =>
+            {
+                attempts += 1;
+            }
+            made => return made,
+        }
+    }
 }
 
 /// Makes the runtime directory and checks that it can hold leases.
