@@ -239,6 +239,26 @@ async fn a_reader_of_a_lease_does_not_hold_up_its_release() {
 }
 
 #[tokio::test]
+async fn a_process_of_another_user_does_not_hold_up_a_release() {
+    let machine = LocalMachine::new();
+    let runner = Runner::lease(&machine, 1.0).await;
+    let dir = machine.config.runtime_dir.join(runner.request.lease_id.as_str());
+    // By its name and arguments it could be one of the runner's own.
+    let mut other = Cmd::new("setpriv", ErrorKind::Provider)
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", "read -r _", "sh"])
+        .arg(&dir)
+        .spawn(Stdio::piped(), Stdio::null(), Stdio::null())
+        .unwrap();
+    let name = format!("/proc/{}/comm", other.id().unwrap());
+    wait_until("it runs", || std::fs::read_to_string(&name).is_ok_and(|name| name == "sh\n")).await;
+    runner.session.close().await.unwrap();
+    assert_eq!(runner.provider.release(&runner.request.lease_id).await.unwrap(), Released::Destroyed);
+    assert_eq!(other.try_wait().unwrap(), None);
+    other.kill().await.unwrap();
+    machine.leftovers(&runner.request.lease_id).assert_none();
+}
+
+#[tokio::test]
 async fn what_cannot_be_removed_is_named_and_removed_later() {
     let machine = LocalMachine::new();
     let runner = Runner::lease(&machine, 1.0).await;
