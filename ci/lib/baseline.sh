@@ -20,7 +20,8 @@ cleanup() {
   if [[ -n $buildkitd_pid ]]; then
     # Its own way of stopping takes a second, which nobody owes to a machine that is thrown away.
     kill -KILL "$buildkitd_pid" 2>/dev/null || true
-    while kill -0 "$buildkitd_pid" 2>/dev/null; do sleep 0.01; done
+    # A zombie is gone: who reaps it is the machine's business, and may take a second.
+    while grep -qs '^State:.[^Z]' "/proc/$buildkitd_pid/status"; do sleep 0.01; done
   fi
   [[ ! -S $dir/master ]] || ssh -F "$dir/ssh_config" -O exit runner 2>/dev/null || true
   [[ -z $sshd_pid ]] || { kill "$sshd_pid" && wait "$sshd_pid"; } 2>/dev/null || true
