@@ -7,10 +7,10 @@ use super::args::{BuildArgs, Format};
 use super::printer::Printer;
 use super::{result_text, runtime, services, settings};
 use crate::env_vars::{self, Environment};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::RunId;
 use crate::inputs::request::BuildRequest;
-use crate::report::envelope::Envelope;
+use crate::report::envelope::{Envelope, ErrorInfo};
 use crate::report::log_file::LogFile;
 use crate::report::progress::{Level, Mode, Output, Progress, Summary};
 use crate::run::{self, Services, Signals, build::Outcome};
@@ -94,7 +94,13 @@ fn summary(outcome: &Outcome) -> Summary {
             // The rendered failure names the log itself.
             let hints: Vec<String> =
                 error.hints.iter().filter(|hint| !hint.starts_with(run::LOG_HINT)).cloned().collect();
-            Some(format!("{failure}{}", result_text::hints(&hints)))
+            // What the step said is the whole story of a failed build only; any other ending has a sentence of its own.
+            let ending = if error.kind == ErrorKind::Build.as_str() {
+                result_text::hints(&hints)
+            } else {
+                result_text::error_info(&ErrorInfo { hints, ..error.clone() })
+            };
+            Some(format!("{failure}{ending}"))
         }
         (None, Some(error)) => Some(result_text::error_info(error)),
         (_, None) => None,

@@ -36,6 +36,10 @@ impl Run<'_> {
                 // Nothing more is leased while something may be left.
                 self.unreleased = Some(error);
             }
+            if attempted.facts.endpoint.is_some() {
+                // What an earlier attempt's build said is not the word on this one.
+                self.failure = None;
+            }
             let steps_started = attempted.facts.steps_started;
             let next = match attempted.end {
                 End::Succeeded(built) => return Ok(built),

@@ -53,6 +53,7 @@ fn assert_final(finished: &Finished, tier: &str, write: &str) -> Value {
     }
     let hints = envelope["error"]["hints"].to_string().replace("\\\"", "\"");
     assert!(hints.contains(&format!("`runner_type = \"{write}\"`")) && hints.contains(".build-spec.ncl"), "{hints}");
+    assert!(finished.stderr.contains(message), "`{message}` is not on stderr: {}", finished.stderr);
     assert!(finished.stderr.contains(&format!("runner_type = \"{write}\"")), "people read stderr: {}", finished.stderr);
     envelope
 }
