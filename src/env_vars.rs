@@ -46,6 +46,8 @@ env_vars! {
     DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG";
     /// How progress is shown where `--progress` is not given, as in buildx.
     BUILDKIT_PROGRESS = "BUILDKIT_PROGRESS";
+    /// Whose runners are, where `--owner` is not given: any name that all jobs of a project share.
+    LIAN_OWNER = "LIAN_OWNER";
     /// Log filter for diagnostics on stderr.
     LIAN_LOG = "LIAN_LOG";
     /// When set to anything, no colour is used.

@@ -17,6 +17,8 @@ pub mod plan;
 pub mod lease;
 pub mod provider;
 
+pub mod custody;
+
 pub mod remote;
 pub mod sync;
 
@@ -37,8 +39,11 @@ pub mod dirs;
 pub mod env_vars;
 pub mod error;
 pub mod exit;
+mod failpoint;
 pub mod ids;
+mod lock_file;
 pub mod nearest;
+mod private_dir;
 pub mod process;
 pub mod sanitise;
 pub mod secret_bytes;

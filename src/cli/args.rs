@@ -162,6 +162,14 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE", help_heading = "Runner")]
     pub ssh_key: Option<PathBuf>,
 
+    /// Keep a runner whose build failed, so that you can look: `keep=30m`
+    #[arg(long, value_name = "keep=DURATION", value_parser = parse_keep, help_heading = "Runner")]
+    pub on_failure: Option<std::time::Duration>,
+
+    /// Whose the runners are: any name that all jobs of the project share [env: LIAN_OWNER] [default: the git remote]
+    #[arg(long, value_name = "NAME", help_heading = "Runner")]
+    pub owner: Option<String>,
+
     /// How long to wait for memory that other local builds hold
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration, help_heading = "Runner")]
     pub queue_timeout: std::time::Duration,
@@ -224,6 +232,14 @@ fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| "a duration looks like `90s`, `10m` or `1h30m`".to_owned())
 }
 
+fn parse_keep(text: &str) -> Result<std::time::Duration, String> {
+    let duration = text.strip_prefix("keep=").ok_or_else(|| "it looks like `keep=30m`".to_owned())?;
+    parse_duration(duration).and_then(|duration| {
+        let fits = (1..=24 * 3600).contains(&duration.as_secs());
+        if fits { Ok(duration) } else { Err("a runner is kept for between a second and 24 hours".to_owned()) }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -240,5 +256,9 @@ mod tests {
         assert_eq!(parse_duration("90s"), Ok(std::time::Duration::from_secs(90)));
         assert!(parse_duration("-1s").is_err());
         assert!(parse_duration("soon").is_err());
+        assert_eq!(parse_keep("keep=30m"), Ok(std::time::Duration::from_secs(1800)));
+        for bad in ["30m", "keep=", "keep=0s", "keep=25h", "release"] {
+            assert!(parse_keep(bad).is_err(), "{bad}");
+        }
     }
 }

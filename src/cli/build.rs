@@ -13,7 +13,7 @@ use crate::inputs::request::BuildRequest;
 use crate::report::envelope::{Envelope, ErrorInfo};
 use crate::report::log_file::LogFile;
 use crate::report::progress::{Level, Mode, Output, Progress, Summary};
-use crate::run::{self, Services, Signals, build::Outcome};
+use crate::run::{self, Repeated, Services, Signals, build::Outcome};
 
 /// Runs `build`.
 pub(super) fn main(args: BuildArgs, environment: Environment) -> ExitCode {
@@ -76,8 +76,14 @@ fn start(run_id: RunId, mode: Mode, services: &Services) -> Result<(Progress, Si
         progress.message(Level::Warning, format!("there is no log file of this run: {error}"));
     }
     let told = progress.clone();
-    let signals = Signals::listen(move |signal| {
-        told.message(Level::Warning, format!("{signal} again: still releasing the runner, please wait"));
+    let signals = Signals::listen(move |repeated| {
+        told.message(
+            Level::Warning,
+            match repeated {
+                Repeated::GaveUp(signal) => format!("{signal} again: the release is not waited for any more"),
+                Repeated::Abandoned(signal) => format!("{signal} once more: ending at once"),
+            },
+        );
     })?;
     Ok((progress, signals))
 }

@@ -40,6 +40,7 @@ pub fn main() -> ExitCode {
     };
     let environment = Environment::from_process();
     start_diagnostics(cli.verbose, &environment);
+    crate::failpoint::arm(&environment);
     // Two TLS providers are in the graph of features; without a choice the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match cli.command {

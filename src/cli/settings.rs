@@ -90,6 +90,8 @@ pub fn resolve(args: BuildArgs, environment: &Environment) -> Result<BuildReques
         provider: args.provider,
         runner_type: args.runner_type,
         tiers_file: args.tiers.map(|file| base.join(file)),
+        owner: args.owner,
+        keep_failed: args.on_failure,
         queue_timeout: args.queue_timeout,
         workspace,
         actor: args.actor,

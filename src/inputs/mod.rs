@@ -6,6 +6,7 @@ pub mod git;
 pub mod language;
 pub mod nickel;
 pub mod output;
+pub mod project_owner;
 pub mod request;
 pub mod secret;
 pub mod secret_presence;

@@ -73,6 +73,10 @@ pub struct BuildRequest {
     pub runner_type: Option<String>,
     /// A tiers file.
     pub tiers_file: Option<PathBuf>,
+    /// Whose the runners are, where it was said.
+    pub owner: Option<String>,
+    /// How long a runner is kept after a failure; `None` releases it at once.
+    pub keep_failed: Option<Duration>,
     /// How long to wait for memory that other local builds hold.
     pub queue_timeout: Duration,
     /// The workspace, where one was named.

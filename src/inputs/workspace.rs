@@ -37,7 +37,7 @@ fn from_remote(url: &str) -> Option<Workspace> {
 }
 
 /// The address without the user and password that some systems write into it.
-fn without_login(url: &str) -> String {
+pub(super) fn without_login(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -68,7 +68,7 @@ pub struct RunnerPaths {
 }
 
 /// How a leased runner is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The lease this runner stands for; also the name that its host key is pinned to.
     pub lease_id: LeaseId,

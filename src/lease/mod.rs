@@ -1,7 +1,20 @@
-//! The right to a runner, with a deadline; what every provider yields is an SSH endpoint.
+//! The right to a runner, with a deadline: its states, its journal, the labels every runner carries, and what may be
+//! destroyed. What every provider yields is an SSH endpoint.
 
 mod endpoint;
+mod holder;
+mod journal;
+mod labels;
+mod owner;
+mod record;
 mod request;
+mod state;
 
 pub use endpoint::{CgroupVersion, Endpoint, Isolation, MemoryLimit, RunnerPaths};
+pub use holder::{Holder, HolderState};
+pub use journal::{Journal, JournalEntry, Recorded};
+pub use labels::{Labels, MANAGED as MANAGED_LABEL};
+pub use owner::OwnerId;
+pub use record::{LeaseRecord, RECORD_VERSION};
 pub use request::LeaseRequest;
+pub use state::{InvalidStep, LeaseState};

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::{Holder, Labels, OwnerId};
 use crate::ids::{ActorId, LeaseId, RunId, Workspace};
 use crate::plan::Tier;
 
@@ -23,6 +24,35 @@ pub struct LeaseRequest {
     pub memory_is_explicit: bool,
     /// 1 for the first attempt.
     pub attempt: u32,
+    /// Whose the runner is.
+    pub owner: OwnerId,
+    /// When it is asked for.
+    pub created_at: Timestamp,
+    /// Until when it is held, unless renewed.
+    pub expires_at: Timestamp,
     /// When the runner must be gone, whatever happens.
     pub hard_deadline: Timestamp,
+    /// The process that holds the lease.
+    pub holder: Option<Holder>,
+    /// True when the runner may be kept after a failure.
+    pub may_be_kept: bool,
+}
+
+impl LeaseRequest {
+    /// The labels that the request to create the runner carries.
+    pub fn labels(&self) -> Labels {
+        Labels {
+            owner: self.owner.clone(),
+            lease_id: self.lease_id.clone(),
+            run_id: self.run_id,
+            workspace: self.workspace.clone(),
+            tier: self.tier.name.clone(),
+            attempt: self.attempt,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            hard_deadline: self.hard_deadline,
+            holder: self.holder.clone(),
+            may_be_kept: self.may_be_kept,
+        }
+    }
 }

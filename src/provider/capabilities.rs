@@ -2,6 +2,15 @@
 
 use crate::lease::Isolation;
 
+/// What is visible in a provider's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Only what this user of this machine made: a dead holder is proof enough that nobody needs it.
+    ThisUser,
+    /// Whatever the credential can see: only labels prove whose it is.
+    Credential,
+}
+
 /// What a provider declares about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
@@ -13,4 +22,8 @@ pub struct Capabilities {
     pub enforces_memory: bool,
     /// True when runners stand on a machine that others use too.
     pub shared_machine: bool,
+    /// What is visible in its list.
+    pub scope: Scope,
+    /// True when its runners can outlive the process that leased them, so that one may be kept after a failure.
+    pub can_keep: bool,
 }

@@ -2,14 +2,21 @@
 
 mod capabilities;
 pub mod choice;
+mod config;
+mod listed;
 pub mod local;
+mod watch;
 
 use std::fmt;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Scope};
+pub use config::ProviderConfig;
+pub use listed::{Listed, Liveness, RunnerStatus};
+pub use watch::{AcquireWatch, Watch};
 
 use crate::error::Result;
 use crate::ids::LeaseId;
@@ -24,20 +31,8 @@ pub enum Released {
     AlreadyGone,
 }
 
-/// A runner that the provider knows of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its lease.
-    pub lease_id: LeaseId,
-    /// True while the process that leased it lives.
-    pub held: bool,
-}
-
-/// Says what a wait is for; since when is the listener's business. Read after `waiting for`: `sshd to start`,
-/// `3 GB of the machine's memory budget`.
-pub type Waiting<'a> = &'a (dyn Fn(&str) + Send + Sync);
-
-/// Leases runners from one compute backend.
+/// Leases runners from one compute backend. It knows nothing of journals, renewals or retries: those are the same for
+/// all providers and live in [`crate::custody`].
 #[async_trait]
 pub trait ComputeProvider: fmt::Debug + Send + Sync {
     /// The provider's name as it is written in directives: `local`.
@@ -46,33 +41,53 @@ pub trait ComputeProvider: fmt::Debug + Send + Sync {
     /// Facts about this provider.
     fn capabilities(&self) -> Capabilities;
 
+    /// Which backend this is, and as whom: a fingerprint without secrets. Another backend's "not found" proves nothing.
+    fn backend(&self) -> String;
+
     /// Checks, without side effect, that a lease could be had: credentials, tools, quota.
     ///
     /// # Errors
     /// With what is missing and what else would work.
     async fn check(&self, request: &LeaseRequest) -> Result<()>;
 
-    /// Leases a runner and returns once it answers on SSH. Safe to repeat with the same lease id. When it fails or is
-    /// cancelled, [`ComputeProvider::release`] must still be called and cleans up what was begun.
+    /// Leases a runner and returns once it answers on SSH. The lease id is the runner's name and the idempotency key; the
+    /// request that creates it carries all of [`LeaseRequest::labels`]. When it fails or is cancelled,
+    /// [`ComputeProvider::release`] must still be called and cleans up what was begun.
     ///
     /// # Errors
     /// `NoCapacity` when such a runner cannot be had; `Provider` for faults.
-    async fn acquire(
-        &self,
-        request: &LeaseRequest,
-        waiting: Waiting<'_>,
-        cancel: &CancellationToken,
-    ) -> Result<Endpoint>;
+    async fn acquire(&self, request: &LeaseRequest, watch: Watch<'_>, cancel: &CancellationToken) -> Result<Endpoint>;
 
-    /// Destroys the runner and verifies that it is gone. Idempotent; never cancelled.
+    /// Moves the soft deadline of a lease, where the backend can hold one. Does nothing where a lease ends with its holder.
+    ///
+    /// # Errors
+    /// When the backend does not take it; the build goes on.
+    async fn renew(&self, lease_id: &LeaseId, expires_at: Timestamp) -> Result<()>;
+
+    /// Whether the runner lives, asked of the backend.
+    ///
+    /// # Errors
+    /// When the backend cannot be asked: that says nothing about the runner.
+    async fn liveness(&self, lease_id: &LeaseId) -> Result<Liveness>;
+
+    /// Destroys the runner and verifies that it is gone. Name and labels are read again before it is destroyed; what is not
+    /// ours is refused. Idempotent; may be dropped by the caller once the request is out.
     ///
     /// # Errors
     /// `ReleaseUnconfirmed` when something may be left, naming it.
     async fn release(&self, lease_id: &LeaseId) -> Result<Released>;
 
-    /// The runners this provider knows of, for sweeps.
+    /// Everything that is, or says it is, a runner of lian-build, whoever owns it.
     ///
     /// # Errors
     /// When the backend cannot be asked.
     async fn list(&self) -> Result<Vec<Listed>>;
+
+    /// Removes what is left of no lease any more (empty directories, say), after a sweep. Most have nothing of the kind.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    async fn tidy(&self) -> Result<()> {
+        Ok(())
+    }
 }

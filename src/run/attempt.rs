@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::on_runner::{OnRunner, Solved};
 use super::publish::Built;
-use super::{Prepared, Services, Signals, failpoint};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use super::{Prepared, Services, Signals};
+use crate::custody::{Custodian, HeldLease};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{LeaseId, RunId};
-use crate::lease::{Endpoint, Isolation, LeaseRequest};
+use crate::lease::{Endpoint, Holder, Isolation, LeaseRequest};
 use crate::plan::Tier;
-use crate::provider::ComputeProvider;
 use crate::record::Metrics;
 use crate::report::envelope::{self, Outcome, Seconds, Steps};
 use crate::report::progress::{Level, Progress};
@@ -24,23 +24,19 @@ use crate::solve::Failure;
 use crate::solve::oom::Judgement;
 use crate::solve::secret_store::SecretFile;
 
-/// How long a release may take before it counts as unconfirmed.
-const RELEASE_LIMIT: Duration = Duration::from_secs(120);
-
-/// Beyond the time budget: booting, queueing and fetching results.
-const HARD_DEADLINE_MARGIN: SignedDuration = SignedDuration::from_mins(60);
-
 /// What all attempts of a run share.
 pub(super) struct Job<'a> {
     pub(super) run_id: RunId,
     pub(super) prepared: &'a Prepared,
     pub(super) services: &'a Services,
-    pub(super) provider: &'a dyn ComputeProvider,
+    pub(super) custodian: &'a Custodian,
     pub(super) secrets: &'a [SecretFile],
     pub(super) progress: &'a Progress,
     pub(super) signals: &'a Signals,
     /// Told when a lease stands.
     pub(super) on_lease: &'a dyn Fn(),
+    /// How long a runner whose build failed is kept.
+    pub(super) keep_failed: Option<Duration>,
     /// True when memory was asked for, by the user or because it ran out: then it is never reduced.
     pub(super) memory_is_explicit: bool,
 }
@@ -94,12 +90,16 @@ pub(super) struct Attempted {
 }
 
 /// Leases, works, releases.
-pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier) -> Attempted {
-    let lease_id = LeaseId::new();
+pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier, lease_id: LeaseId) -> Attempted {
     let mut facts = Facts::default();
     let cancel = job.signals.token().child_token();
+    let lease = match job.custodian.begin(request(job, number, tier, &lease_id)).await {
+        Ok(lease) => lease,
+        // Nothing was asked for, so there is nothing to release.
+        Err(error) => return Attempted { lease_id, end: End::Broken(error), facts, released: Ok(()) },
+    };
     let end = {
-        let work = AssertUnwindSafe(lease_and_work(job, number, tier, &lease_id, &cancel, &mut facts)).catch_unwind();
+        let work = AssertUnwindSafe(lease_and_work(job, &lease, &cancel, &mut facts)).catch_unwind();
         tokio::select! {
             biased;
             () = cancel.cancelled() => End::Cancelled,
@@ -117,42 +117,50 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier) -> Attempte
         }
     }
     job.progress.stage("release");
-    let released = release(job, &lease_id).await;
+    let released = lease.release(end.reason(), job.signals.give_up()).await.map(drop);
     facts.seconds.release = crate::clock::seconds(job.services.clock.monotonic() - started);
     Attempted { lease_id, end, facts, released }
 }
 
-async fn lease_and_work(
-    job: &Job<'_>,
-    number: u32,
-    tier: &Tier,
-    lease_id: &LeaseId,
-    cancel: &CancellationToken,
-    facts: &mut Facts,
-) -> End {
-    let sizing = &job.prepared.plan.sizing;
-    let budget = Duration::from_secs_f64((sizing.time_budget_min * 60.0).clamp(1.0, 86_400.0));
-    let request = LeaseRequest {
+/// What the provider is asked for.
+fn request(job: &Job<'_>, number: u32, tier: &Tier, lease_id: &LeaseId) -> LeaseRequest {
+    let (plan, timing) = (&job.prepared.plan, job.custodian.timing());
+    let now = job.services.clock.now();
+    let kept = job.keep_failed.unwrap_or_default();
+    LeaseRequest {
         lease_id: lease_id.clone(),
         run_id: job.run_id,
-        workspace: job.prepared.plan.workspace.clone(),
-        actor_id: job.prepared.plan.actor_id.clone(),
+        workspace: plan.workspace.clone(),
+        actor_id: plan.actor_id.clone(),
         tier: tier.clone(),
         memory_is_explicit: job.memory_is_explicit,
         attempt: number,
-        hard_deadline: hard_deadline(job.services.clock.now(), budget),
-    };
+        owner: job.prepared.owner.clone(),
+        created_at: now,
+        expires_at: later(now, timing.time_to_live),
+        hard_deadline: later(now, time_budget(job) + timing.hard_margin + kept),
+        holder: Holder::current(),
+        may_be_kept: job.keep_failed.is_some(),
+    }
+}
+
+/// For this attempt, from its lease to the end of its solve.
+fn time_budget(job: &Job<'_>) -> Duration {
+    Duration::from_secs_f64((job.prepared.plan.sizing.time_budget_min * 60.0).clamp(1.0, 86_400.0))
+}
+
+async fn lease_and_work(job: &Job<'_>, lease: &HeldLease, cancel: &CancellationToken, facts: &mut Facts) -> End {
+    let deadline = Instant::now() + time_budget(job);
     job.progress.stage("lease");
     let started = job.services.clock.monotonic();
     let waiting = |what: &str| job.progress.waiting(what);
-    let leased = match job.provider.check(&request).await {
-        Ok(()) => job.provider.acquire(&request, &waiting, cancel).await,
-        Err(error) => Err(error),
-    };
+    let acquiring = lease.acquire(&waiting, cancel);
+    let leased = tokio::time::timeout_at(deadline, acquiring).await;
     facts.seconds.lease = crate::clock::seconds(job.services.clock.monotonic() - started);
     let endpoint = match leased {
-        Ok(endpoint) => endpoint,
-        Err(error) => return End::NoLease(error),
+        Ok(Ok(endpoint)) => endpoint,
+        Ok(Err(error)) => return End::NoLease(error),
+        Err(_) => return End::TimedOut,
     };
     for note in &endpoint.notes {
         job.progress.message(Level::Info, note.clone());
@@ -160,9 +168,9 @@ async fn lease_and_work(
     facts.warnings.extend(endpoint.warnings.iter().cloned());
     facts.endpoint = Some(endpoint.clone());
     (job.on_lease)();
-    failpoint::panic_at("panic-on-lease", &job.services.environment);
+    crate::failpoint::reach("on-lease");
     job.progress.stage("sync");
-    let runner = OnRunner { job, endpoint: &endpoint, deadline: Instant::now() + budget };
+    let runner = OnRunner { job, endpoint: &endpoint, deadline };
     match runner.work(facts).await {
         Ok(Solved::Succeeded(built)) => End::Succeeded(built),
         Ok(Solved::Failed(failure, judgement)) => End::Failed(failure, judgement),
@@ -174,26 +182,24 @@ async fn lease_and_work(
     }
 }
 
-/// Never cancelled, never under the attempt's deadline: it has its own.
-async fn release(job: &Job<'_>, lease_id: &LeaseId) -> Result<()> {
-    match tokio::time::timeout(RELEASE_LIMIT, job.provider.release(lease_id)).await {
-        Ok(released) => released.map(|_| ()),
-        Err(_) => Err(Error::new(
-            ErrorKind::ReleaseUnconfirmed,
-            format!("the release of `{lease_id}` was not confirmed within {} s", RELEASE_LIMIT.as_secs()),
-        )),
-    }
-    .context(ErrorKind::ReleaseUnconfirmed, || {
-        format!("the runner `{lease_id}` of the provider `{}` may still exist", job.provider.name())
-    })
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| now.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
 
-fn hard_deadline(now: Timestamp, budget: Duration) -> Timestamp {
-    SignedDuration::try_from(budget)
-        .ok()
-        .and_then(|budget| now.checked_add(budget).ok())
-        .and_then(|end| end.checked_add(HARD_DEADLINE_MARGIN).ok())
-        .unwrap_or(Timestamp::MAX)
+impl End {
+    /// Why the runner is released, for the journal.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Succeeded(_) => "the build is done",
+            Self::Failed(..) => "the build failed",
+            Self::OutOfMemory(..) => "memory ran out",
+            Self::NoLease(_) => "it could not be leased",
+            Self::Lost(_) => "the runner failed",
+            Self::Broken(_) => "a fault of the caller's machine",
+            Self::TimedOut => "the time budget is used up",
+            Self::Cancelled => "a signal ended the run",
+        }
+    }
 }
 
 impl Facts {

@@ -10,8 +10,8 @@ use super::ready::Ready;
 use super::retry::{NoOomRetry, RetryBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventPublisher, EventsConfig};
+use crate::ids::LeaseId;
 use crate::plan::{GB, Tier};
-use crate::provider::ComputeProvider as _;
 use crate::record::AttemptRecord;
 use crate::report::progress::Level;
 use crate::solve::Failure;
@@ -87,15 +87,19 @@ impl Run<'_> {
                 run_id: self.run_id,
                 prepared: &ready.prepared,
                 services: self.services,
-                provider: &ready.provider,
+                custodian: &ready.custodian,
+                keep_failed: self.request.keep_failed,
                 secrets: &ready.secrets,
                 progress: self.progress,
                 signals: self.signals,
                 on_lease: &on_lease,
                 memory_is_explicit: ready.prepared.plan.sizing.memory_is_explicit || ran_out,
             };
-            attempt(&job, number, tier).await
+            let lease_id = LeaseId::new();
+            self.held = Some(lease_id.clone());
+            attempt(&job, number, tier, lease_id).await
         };
+        self.held = None;
         self.has_leased = has_leased.get();
         attempted
     }
@@ -105,7 +109,7 @@ impl Run<'_> {
         let refused = matches!(&attempted.end, End::NoLease(error) if !is_fault(error));
         let was_leased = attempted.facts.endpoint.is_some();
         if was_leased || !refused || attempted.released.is_err() {
-            self.envelope.attempts.push(attempted.to_envelope(number, ready.provider.name(), tier));
+            self.envelope.attempts.push(attempted.to_envelope(number, ready.custodian.provider().name(), tier));
         }
         self.warn_all(attempted.facts.warnings.iter().cloned());
         self.keep_warnings(attempted.facts.shown_warnings.iter().cloned());

@@ -9,7 +9,7 @@ use super::ready::Ready;
 use super::{Services, Signals, publish};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventPublisher};
-use crate::ids::RunId;
+use crate::ids::{LeaseId, RunId};
 use crate::inputs::request::BuildRequest;
 use crate::report::envelope::{Envelope, Status};
 use crate::report::failure::render_failure;
@@ -46,11 +46,18 @@ pub async fn build(
         failure: None,
         publisher: None,
         has_leased: false,
+        held: None,
         unreleased: None,
     };
-    let ended = AssertUnwindSafe(run.drive()).catch_unwind().await;
-    let ended = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    run.end(ended).await
+    let ended = tokio::select! {
+        biased;
+        () = signals.abandon().cancelled() => None,
+        ended = AssertUnwindSafe(run.drive()).catch_unwind() => Some(ended),
+    };
+    match ended {
+        Some(ended) => run.end(ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))).await,
+        None => run.abandon(),
+    }
 }
 
 /// The one owner of a run's state.
@@ -66,8 +73,16 @@ pub(super) struct Run<'a> {
     pub(super) publisher: Option<EventPublisher>,
     /// Events are about builds that had a runner: a refusal before that sends nothing.
     pub(super) has_leased: bool,
+    /// The lease that stands now, or may stand.
+    pub(super) held: Option<LeaseId>,
     /// What may still exist, and be billed.
     pub(super) unreleased: Option<Error>,
+}
+
+/// A runner that may still exist, with the command that finishes the job.
+pub(super) fn unreleased(lease: &LeaseId, why: &str) -> Error {
+    Error::new(ErrorKind::ReleaseUnconfirmed, format!("the runner `{lease}` may still exist: {why}"))
+        .hint(format!("`lian-build runners release {lease}` finishes the job"))
 }
 
 impl Run<'_> {
@@ -129,12 +144,25 @@ impl Run<'_> {
         if let Some(publisher) = self.publisher.take().filter(|_| self.has_leased) {
             let event = if self.envelope.error.is_none() { Event::Completed } else { Event::Failed };
             publisher.publish(event, &self.envelope);
-            let warnings = publisher.finish().await;
-            self.warn_all(warnings);
+            tokio::select! {
+                biased;
+                () = self.signals.abandon().cancelled() => {}
+                warnings = publisher.finish() => self.warn_all(warnings),
+            }
         }
         let log = self.progress.log_path();
         let failure = failure.map(|failure| render_failure(&failure, log, self.progress.color()));
         Outcome { envelope: self.envelope, failure }
+    }
+
+    /// Ends without waiting for anything, and says how the job is finished.
+    fn abandon(mut self) -> Outcome {
+        let error = match self.held.take() {
+            Some(lease) => unreleased(&lease, "three signals came before its release was confirmed"),
+            None => self.unreleased.take().unwrap_or_else(|| self.cancelled()),
+        };
+        self.fail(error, None);
+        Outcome { envelope: self.envelope, failure: None }
     }
 
     /// A release that could not be confirmed beats everything else, which then becomes a hint.

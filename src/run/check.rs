@@ -8,8 +8,7 @@ use crate::ids::{LeaseId, RunId};
 use crate::inputs::request::BuildRequest;
 use crate::inputs::{output, secret_presence};
 use crate::lease::LeaseRequest;
-use crate::provider::ComputeProvider as _;
-use crate::provider::local::{LocalConfig, LocalProvider};
+use crate::provider::ProviderConfig;
 use crate::registry::DockerConfig;
 
 /// What was found out.
@@ -28,9 +27,9 @@ pub struct Checked {
 /// # Errors
 /// `Usage` when the provider's configuration is not valid.
 pub async fn check(run_id: RunId, prepared: &Prepared, request: &BuildRequest, services: &Services) -> Result<Checked> {
-    let config = LocalConfig::from_environment(&services.environment, &services.dirs)?;
-    let kept_cache_bytes = config.cache_cap_bytes;
-    let refusal = refusal(run_id, prepared, request, services, LocalProvider::new(config)).await.err();
+    let config = ProviderConfig::from_environment(prepared.provider.name, &services.environment, &services.dirs)?;
+    let kept_cache_bytes = config.kept_cache_bytes();
+    let refusal = refusal(run_id, prepared, request, services, &config).await.err();
     Ok(Checked { refusal, kept_cache_bytes })
 }
 
@@ -39,7 +38,7 @@ async fn refusal(
     prepared: &Prepared,
     request: &BuildRequest,
     services: &Services,
-    provider: LocalProvider,
+    config: &ProviderConfig,
 ) -> Result<()> {
     for file in [&request.iidfile, &request.metadata_file].into_iter().flatten() {
         output::check_file(file)?;
@@ -49,6 +48,7 @@ async fn refusal(
     }
     DockerConfig::load(&services.environment)?;
     let plan = &prepared.plan;
+    let now = services.clock.now();
     let lease = LeaseRequest {
         lease_id: LeaseId::new(),
         run_id,
@@ -57,7 +57,12 @@ async fn refusal(
         tier: plan.sizing.tier.clone(),
         memory_is_explicit: plan.sizing.memory_is_explicit,
         attempt: 1,
-        hard_deadline: services.clock.now() + SignedDuration::from_hours(24),
+        owner: prepared.owner.clone(),
+        created_at: now,
+        expires_at: now,
+        hard_deadline: now + SignedDuration::from_hours(24),
+        holder: None,
+        may_be_kept: request.keep_failed.is_some(),
     };
-    provider.check(&lease).await
+    config.open()?.check(&lease).await
 }

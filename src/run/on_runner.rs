@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Facts, Job};
 use super::publish::Built;
-use super::{evidence, failpoint, results};
+use super::{evidence, results};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Endpoint;
 use crate::plan::{GB, Network};
@@ -81,7 +81,7 @@ impl OnRunner<'_> {
             Err(_) => return Ok(Solved::TimedOut),
         };
         self.job.progress.stage("build");
-        failpoint::panic_at("panic-in-build", &self.job.services.environment);
+        crate::failpoint::reach("in-build");
         facts.solve_started = Some(self.job.services.clock.monotonic());
         self.solve(session, &before, facts).await
     }

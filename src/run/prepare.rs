@@ -11,7 +11,8 @@ use crate::inputs::build_arg::ContextSource;
 use crate::inputs::context::{self, Context, DockerfileSource, Loaded};
 use crate::inputs::language;
 use crate::inputs::request::{BuildRequest, Origin};
-use crate::inputs::{settings, workspace};
+use crate::inputs::{project_owner, settings, workspace};
+use crate::lease::OwnerId;
 use crate::plan::{ContextSize, Found, Plan, Tiers, plan};
 use crate::provider::choice::{self, Choice};
 
@@ -30,6 +31,8 @@ pub struct Prepared {
     pub tiers: Tiers,
     /// The provider.
     pub provider: Choice,
+    /// Whose the runners are.
+    pub owner: OwnerId,
     /// The platform that is built for.
     pub platform: String,
     /// What the user should know although it goes on: flags and variables without effect, a history that cannot be
@@ -83,10 +86,14 @@ pub async fn prepare(request: &BuildRequest, services: &Services) -> Result<Prep
         },
     )?;
     plan.origins.extend(origin);
+    let said = request.owner.as_deref();
+    let (owner, from) = project_owner::find(said, &services.environment, &request.context, &workspace).await;
+    plan.origins.push(Origin { name: "owner".to_owned(), value: owner.to_string(), from });
     let Some(dockerfile) = dockerfile else {
         return Err(Error::usage("there is no Dockerfile"));
     };
-    Ok(Prepared { plan, context, dockerfile, extra_contexts, tiers: settings.tiers, provider, platform, warnings })
+    let tiers = settings.tiers;
+    Ok(Prepared { plan, context, dockerfile, extra_contexts, tiers, provider, owner, platform, warnings })
 }
 
 /// What is built, and how that was found where nobody said it. git is asked only when it matters.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::build::Run;
 use super::{Prepared, prepare, results};
+use crate::custody::{Custodian, Timing, Verdict, sweep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::output;
 use crate::inputs::secret;
-use crate::provider::local::{LocalConfig, LocalProvider};
+use crate::lease::{Journal, OwnerId};
+use crate::provider::{ProviderConfig, Released};
 use crate::registry::{Client, ClientOptions, DockerConfig};
 use crate::report::envelope::SizingInfo;
 use crate::report::progress::Level;
@@ -18,7 +20,7 @@ use crate::solve::secret_store::SecretFile;
 /// Everything a lease needs before it is asked for.
 pub(super) struct Ready {
     pub(super) prepared: Prepared,
-    pub(super) provider: LocalProvider,
+    pub(super) custodian: Custodian,
     pub(super) client: Client,
     /// Files for the runner's tmpfs.
     pub(super) secrets: Vec<SecretFile>,
@@ -60,11 +62,14 @@ impl Ready {
         if let Some(json) = config.json {
             secrets.push((format!("{}/config.json", buildctl::DOCKER_CONFIG_DIR), json));
         }
-        let mut config = LocalConfig::from_environment(&run.services.environment, &run.services.dirs)?;
-        config.queue_timeout = run.request.queue_timeout;
-        let provider = LocalProvider::new(config);
-        sweep(run, &provider).await;
-        Ok(Self { prepared, provider, client, secrets })
+        let services = run.services;
+        let name = prepared.provider.name;
+        let config = ProviderConfig::from_environment(name, &services.environment, &services.dirs)?
+            .queue_timeout(run.request.queue_timeout);
+        let journal = Journal::new(&services.dirs.state);
+        let custodian = Custodian::new(&config, journal.clone(), Arc::clone(&services.clock), Timing::default())?;
+        sweep_abandoned(run, &custodian, &journal, &prepared.owner).await;
+        Ok(Self { prepared, custodian, client, secrets })
     }
 }
 
@@ -101,14 +106,33 @@ async fn load_secrets(run: &Run<'_>) -> Result<Vec<SecretFile>> {
     Ok(loaded.into_iter().map(|secret| (buildctl::secret_file(secret.id.as_str()), secret.value)).collect())
 }
 
-/// What earlier runs left behind when they were killed. A failing sweep never stops a build.
-async fn sweep(run: &mut Run<'_>, provider: &LocalProvider) {
-    match provider.sweep_abandoned().await {
-        Ok(swept) if swept.is_empty() => {}
-        Ok(swept) => {
-            let names: Vec<String> = swept.iter().map(ToString::to_string).collect();
-            run.progress.message(Level::Info, format!("removed abandoned runners: {}", names.join(", ")));
+/// What earlier runs left behind when they were killed. A failing sweep never stops a build, and a slow one is left to the
+/// next.
+async fn sweep_abandoned(run: &mut Run<'_>, custodian: &Custodian, journal: &Journal, owner: &OwnerId) {
+    let (clock, timing) = (run.services.clock.as_ref(), custodian.timing());
+    let sweeping = sweep(custodian.provider().as_ref(), journal, owner, clock, timing, false);
+    let Ok(swept) = tokio::time::timeout(timing.sweep_limit, sweeping).await else {
+        tracing::debug!("the sweep took too long");
+        return;
+    };
+    let swept = match swept {
+        Ok(swept) => swept,
+        Err(error) => return run.warn(format!("abandoned runners could not be swept: {error}")),
+    };
+    let mut removed = Vec::new();
+    for runner in swept {
+        match (runner.verdict, runner.removed) {
+            (Verdict::Remove(_), Some(Ok(Released::Destroyed))) => removed.push(runner.listed.name),
+            (_, Some(Err(error))) => {
+                run.warn(format!("the abandoned runner `{}` could not be removed: {error}", runner.listed.name));
+            }
+            (Verdict::Suspicious(why), _) => {
+                run.warn(format!("the runner `{}` may be one of ours and is left alone: {why}", runner.listed.name));
+            }
+            _ => {}
         }
-        Err(error) => run.warn(format!("abandoned runners could not be swept: {error}")),
+    }
+    if !removed.is_empty() {
+        run.progress.message(Level::Info, format!("removed abandoned runners: {}", removed.join(", ")));
     }
 }

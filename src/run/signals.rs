@@ -1,4 +1,4 @@
-//! [`Signals`]: turns SIGINT, SIGTERM and SIGHUP into one cancellation, and remembers which came first.
+//! [`Signals`]: turns SIGINT, SIGTERM and SIGHUP into cancellations, and remembers which came first.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,21 +9,37 @@ use crate::error::{Context as _, ErrorKind, Result, Signal};
 
 /// Listens for the signals that end a run.
 ///
-/// The first one cancels the run, which then releases its runner. Later ones are answered with a notice: a release
-/// must not be skipped, because what it would leave behind costs money.
+/// The first one cancels the run, which then releases its runner. The second one ends the wait for that release to be
+/// confirmed. The third one ends the program at once, with the command that finishes the job.
 #[derive(Debug, Clone)]
 pub struct Signals {
     token: CancellationToken,
+    give_up: CancellationToken,
+    abandon: CancellationToken,
     first: Arc<OnceLock<Signal>>,
 }
 
+/// Which signal came again, and what that does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeated {
+    /// The confirmation of the release is not waited for any more.
+    GaveUp(Signal),
+    /// The program ends at once.
+    Abandoned(Signal),
+}
+
 impl Signals {
-    /// Starts to listen; `on_repeat` is called for every further signal.
+    /// Starts to listen; `on_repeat` is called for the second and the third signal.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
-    pub fn listen(on_repeat: impl Fn(Signal) + Send + 'static) -> Result<Self> {
-        let signals = Self { token: CancellationToken::new(), first: Arc::new(OnceLock::new()) };
+    pub fn listen(on_repeat: impl Fn(Repeated) + Send + 'static) -> Result<Self> {
+        let signals = Self {
+            token: CancellationToken::new(),
+            give_up: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            first: Arc::new(OnceLock::new()),
+        };
         let install = |kind| signal(kind).context(ErrorKind::State, || "cannot install a signal handler".to_owned());
         let mut interrupt = install(SignalKind::interrupt())?;
         let mut terminate = install(SignalKind::terminate())?;
@@ -39,8 +55,12 @@ impl Signals {
                 };
                 if heard.first.set(signal).is_ok() {
                     heard.token.cancel();
-                } else {
-                    on_repeat(signal);
+                } else if !heard.give_up.is_cancelled() {
+                    on_repeat(Repeated::GaveUp(signal));
+                    heard.give_up.cancel();
+                } else if !heard.abandon.is_cancelled() {
+                    on_repeat(Repeated::Abandoned(signal));
+                    heard.abandon.cancel();
                 }
             }
         });
@@ -50,6 +70,16 @@ impl Signals {
     /// Cancelled by the first signal.
     pub fn token(&self) -> &CancellationToken {
         &self.token
+    }
+
+    /// Cancelled by the second signal.
+    pub fn give_up(&self) -> &CancellationToken {
+        &self.give_up
+    }
+
+    /// Cancelled by the third signal.
+    pub fn abandon(&self) -> &CancellationToken {
+        &self.abandon
     }
 
     /// The first signal that came.

@@ -165,7 +165,7 @@ fn what_is_missing_is_refused_before_anything_is_leased() {
 
 #[test]
 fn a_panic_of_our_own_leaves_no_runner_behind() {
-    for place in ["panic-on-lease", "panic-in-build"] {
+    for place in ["panic@on-lease", "panic@in-build"] {
         let sandbox = Sandbox::new();
         sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
         let mut command = sandbox.command();

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use lian_build::error::ErrorKind;
+use lian_build::lease::{HolderState, Labels};
 use lian_build::lease::{Isolation, MemoryLimit};
-use lian_build::provider::{ComputeProvider as _, Listed, Released};
+use lian_build::provider::{ComputeProvider as _, Listed, Liveness, Released, RunnerStatus};
 use lian_build::remote::Session;
 use lian_build::solve::buildkitd::{self, BuildkitConfig, DaemonState, RegistryConfig};
 use tokio_util::sync::CancellationToken;
@@ -162,16 +163,30 @@ async fn a_kept_cache_makes_the_second_build_warm_and_one_build_has_it() {
     second.release(&machine).await;
 }
 
+/// Labels hold whole seconds.
+fn seconds(labels: Labels) -> Labels {
+    Labels::from_map(&labels.to_map()).unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn leasing_is_idempotent_and_so_is_releasing() {
     let machine = LocalMachine::new();
     let (provider, request) = (machine.provider(), machine.request(1.0));
     assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
-    let first = provider.acquire(&request, &|_| (), &CancellationToken::new()).await.unwrap();
-    let again = provider.acquire(&request, &|_| (), &CancellationToken::new()).await.unwrap();
+    let first = provider.acquire(&request, &|_: &str| (), &CancellationToken::new()).await.unwrap();
+    let again = provider.acquire(&request, &|_: &str| (), &CancellationToken::new()).await.unwrap();
     assert_eq!((first.port, first.host_key), (again.port, again.host_key));
-    let listed = Listed { lease_id: request.lease_id.clone(), held: true };
+    let listed = Listed {
+        name: request.lease_id.to_string(),
+        lease_id: Some(request.lease_id.clone()),
+        labels: Ok(seconds(request.labels())),
+        status: RunnerStatus::Running,
+        holder: HolderState::Alive,
+        renewed_until: None,
+        cost: None,
+    };
     assert_eq!(machine.provider().list().await.unwrap(), [listed]);
+    assert_eq!(provider.liveness(&request.lease_id).await.unwrap(), Liveness::Alive);
     assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::Destroyed);
     assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
     assert_eq!(provider.list().await.unwrap(), []);
@@ -206,7 +221,7 @@ async fn a_wait_for_memory_ends_with_no_capacity() {
     machine.config.queue_timeout = Duration::from_millis(300);
     let first = Runner::lease(&machine, 1.0).await;
     let (provider, request) = (machine.provider(), machine.request(1.0));
-    let error = provider.acquire(&request, &|_| (), &CancellationToken::new()).await.unwrap_err();
+    let error = provider.acquire(&request, &|_: &str| (), &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCapacity, "{error}");
     machine.leftovers(&request.lease_id).assert_none();
     let too_large = machine.request(2.0);

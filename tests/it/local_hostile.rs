@@ -54,7 +54,7 @@ async fn a_runtime_directory_of_others_is_not_believed() {
         plant(&machine, &lease, &data, &machine.config.cgroup_root);
         spoil(&machine.config.runtime_dir);
         let provider = machine.provider();
-        assert_eq!(provider.sweep_abandoned().await.unwrap_err().kind(), ErrorKind::State);
+        assert_eq!(machine.sweep().await.unwrap_err().kind(), ErrorKind::State);
         assert_eq!(provider.release(&lease).await.unwrap_err().kind(), ErrorKind::State);
         assert_eq!(provider.list().await.unwrap_err().kind(), ErrorKind::State);
         assert_eq!(std::fs::read_to_string(data.join("file")).unwrap(), "stays");
@@ -68,7 +68,7 @@ async fn a_record_of_our_own_is_followed() {
     plant(&machine, &lease, &data, &machine.config.cgroup_root);
     // The lock that the recorded directory had stood beside it.
     std::fs::write(data.with_extension("lock"), "").unwrap();
-    assert_eq!(machine.provider().sweep_abandoned().await.unwrap(), std::slice::from_ref(&lease));
+    assert_eq!(machine.sweep().await.unwrap(), std::slice::from_ref(&lease));
     assert!(!data.exists() && !data.with_extension("lock").exists());
     machine.leftovers(&lease).assert_none();
 }
@@ -98,6 +98,6 @@ async fn a_lock_alone_is_no_abandoned_runner() {
     std::fs::create_dir(&machine.config.runtime_dir).unwrap();
     set_mode(&machine.config.runtime_dir, 0o700);
     std::fs::write(machine.config.runtime_dir.join(format!("{lease}.lock")), "").unwrap();
-    assert_eq!(machine.provider().sweep_abandoned().await.unwrap(), []);
+    assert_eq!(machine.sweep().await.unwrap(), []);
     machine.leftovers(&lease).assert_none();
 }

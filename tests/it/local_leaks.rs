@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lian_build::error::ErrorKind;
 use lian_build::ids::LeaseId;
+use lian_build::lease::HolderState;
 use lian_build::process::Cmd;
 use lian_build::provider::{ComputeProvider as _, Released};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -56,17 +57,20 @@ async fn a_killed_holder_takes_everything_with_it() {
 
     let provider = machine.provider();
     let listed = provider.list().await.unwrap();
-    assert!(listed.iter().any(|listed| listed.lease_id == lease && !listed.held), "{listed:?}");
-    assert_eq!(provider.sweep_abandoned().await.unwrap(), [lease]);
+    assert!(
+        listed.iter().any(|listed| listed.lease_id.as_ref() == Some(&lease) && listed.holder == HolderState::Dead),
+        "{listed:?}"
+    );
+    assert_eq!(machine.sweep().await.unwrap(), [lease]);
     leftovers.assert_none();
-    assert_eq!(provider.sweep_abandoned().await.unwrap(), []);
+    assert_eq!(machine.sweep().await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn a_sweep_leaves_living_leases_alone() {
     let machine = LocalMachine::new();
     let runner = Runner::lease(&machine, 1.0).await;
-    assert_eq!(machine.provider().sweep_abandoned().await.unwrap(), []);
+    assert_eq!(machine.sweep().await.unwrap(), []);
     let other = machine.provider().release(&runner.request.lease_id).await.unwrap_err();
     assert!(other.to_string().contains("held by another process"), "{other}");
     assert_eq!(runner.shell("echo alive").await, "alive");
@@ -132,7 +136,7 @@ async fn cancelling_at_any_moment_leaves_nothing() {
         let machine = LocalMachine::new();
         let (provider, request) = (machine.provider(), machine.request(1.0));
         let cancel = CancellationToken::new();
-        let acquire = provider.acquire(&request, &|_| (), &cancel);
+        let acquire = provider.acquire(&request, &|_: &str| (), &cancel);
         let cancelling = async {
             let processes = moment(&machine, &request.lease_id, file).await;
             cancel.cancel();
@@ -153,7 +157,7 @@ async fn cancelling_before_the_runner_starts_leaves_nothing() {
     let machine = LocalMachine::new();
     let (provider, request) = (machine.provider(), machine.request(1.0));
     let cancel = CancellationToken::new();
-    let error = provider.acquire(&request, &|_| cancel.cancel(), &cancel).await.unwrap_err();
+    let error = provider.acquire(&request, &|_: &str| cancel.cancel(), &cancel).await.unwrap_err();
     assert!(error.to_string().contains("was cancelled"), "{error}");
     assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
     machine.leftovers(&request.lease_id).assert_none();
@@ -167,7 +171,7 @@ async fn an_acquisition_that_is_dropped_is_released() {
         let (provider, request) = (machine.provider(), machine.request(1.0));
         let token = CancellationToken::new();
         tokio::select! {
-            acquired = provider.acquire(&request, &|_| (), &token) => drop(acquired.unwrap()),
+            acquired = provider.acquire(&request, &|_: &str| (), &token) => drop(acquired.unwrap()),
             processes = moment(&machine, &request.lease_id, file) => dropped_runners += usize::from(processes > 0),
         }
         provider.release(&request.lease_id).await.unwrap();

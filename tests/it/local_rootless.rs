@@ -141,7 +141,7 @@ async fn holder() {
 #[ignore = "a_killed_holder_takes_everything_with_it runs it as another user"]
 async fn sweeps() {
     let machine = LocalMachine::at(&environment().path(DIR).unwrap());
-    assert_eq!(machine.provider().sweep_abandoned().await.unwrap().len(), 1);
+    assert_eq!(machine.sweep().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn is_refused() {
     let mut machine = LocalMachine::at(&environment().path(DIR).unwrap());
     machine.config.program_dirs.truncate(1);
     let error =
-        machine.provider().acquire(&machine.request(1.0), &|_| (), &CancellationToken::new()).await.unwrap_err();
+        machine.provider().acquire(&machine.request(1.0), &|_: &str| (), &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCapacity);
     assert!(error.to_string().contains("`rootlesskit`") && error.to_string().contains("`newuidmap`"), "{error}");
     assert!(error.hints().iter().any(|hint| hint.contains("apt-get install")), "{:?}", error.hints());

@@ -159,7 +159,7 @@ fn git_is_asked_only_when_the_name_matters() {
         sandbox.start(&mut command).wait().assert_code(0);
         called.exists()
     };
-    assert!(!asked(&["--workspace", "said"]));
+    assert!(!asked(&["--workspace", "said", "--owner", "said"]));
     assert!(asked(&[]), "the test's own git is not found");
 }
 

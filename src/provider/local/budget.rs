@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lease_dirs::{check_runtime_dir, create_private};
-use super::lock_file::LockFile;
+use super::lease_dirs::check_runtime_dir;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{LeaseId, Workspace};
+use crate::lock_file::LockFile;
 use crate::plan::GB;
-use crate::provider::Waiting;
+use crate::private_dir::create_private;
+use crate::provider::Watch;
 
 /// How often a waiting build looks again.
 const POLL: Duration = Duration::from_millis(200);
@@ -78,7 +79,7 @@ impl Budget {
         workspace: &Workspace,
         bytes: u64,
         limit: Duration,
-        waiting: Waiting<'_>,
+        watch: Watch<'_>,
     ) -> Result<Reservation> {
         let reservation = self.claim(lease).await?;
         let mut claim = Claim { version: 1, bytes, workspace: workspace.clone(), granted: false };
@@ -94,7 +95,7 @@ impl Budget {
                 };
                 let Some(refusal) = refusal else { return Ok(()) };
                 if refusal != reason {
-                    waiting(&refusal);
+                    watch.waiting(&refusal);
                     reason = refusal;
                 }
                 tokio::time::sleep(POLL).await;
@@ -249,21 +250,22 @@ mod tests {
     async fn what_is_given_back_can_be_taken() {
         let dir = tempfile::tempdir().unwrap();
         let budget = budget(dir.path(), 10 * GB);
-        let first = budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_| ()).await.unwrap();
-        let error = budget.reserve(&LeaseId::new(), &name("two"), 4 * GB, SHORT, &|_| ()).await.unwrap_err();
+        let first = budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_: &str| ()).await.unwrap();
+        let error = budget.reserve(&LeaseId::new(), &name("two"), 4 * GB, SHORT, &|_: &str| ()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoCapacity);
         assert!(error.to_string().contains("8 of 10 GB are leased by one"), "{error}");
-        let small = budget.reserve(&LeaseId::new(), &name("two"), 2 * GB, SHORT, &|_| ()).await;
+        let small = budget.reserve(&LeaseId::new(), &name("two"), 2 * GB, SHORT, &|_: &str| ()).await;
         drop((first, small));
-        budget.reserve(&LeaseId::new(), &name("two"), 10 * GB, SHORT, &|_| ()).await.unwrap();
+        budget.reserve(&LeaseId::new(), &name("two"), 10 * GB, SHORT, &|_: &str| ()).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_waiting_build_says_what_for_and_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let budget = budget(dir.path(), 10 * GB);
-        let first =
-            Mutex::new(Some(budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_| ()).await.unwrap()));
+        let first = Mutex::new(Some(
+            budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_: &str| ()).await.unwrap(),
+        ));
         let said = Mutex::new(Vec::new());
         let waiting = |text: &str| {
             said.lock().unwrap().push(text.to_owned());
@@ -277,7 +279,7 @@ mod tests {
     async fn a_small_build_does_not_overtake_one_that_waits() {
         let dir = tempfile::tempdir().unwrap();
         let budget = budget(dir.path(), 10 * GB);
-        let running = budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_| ()).await.unwrap();
+        let running = budget.reserve(&LeaseId::new(), &name("one"), 8 * GB, SHORT, &|_: &str| ()).await.unwrap();
         let (older, younger) = (LeaseId::new(), LeaseId::new());
         let (big, small) = (name("big"), name("small"));
         let queued = tokio::sync::Notify::new();
@@ -285,7 +287,7 @@ mod tests {
         let first = budget.reserve(&older, &big, 4 * GB, LONG, &said);
         let second = async {
             queued.notified().await;
-            let error = budget.reserve(&younger, &small, GB, SHORT, &|_| ()).await.unwrap_err();
+            let error = budget.reserve(&younger, &small, GB, SHORT, &|_: &str| ()).await.unwrap_err();
             assert!(error.to_string().contains("1 waited before"), "{error}");
             drop(running);
         };
@@ -302,7 +304,7 @@ mod tests {
                 tokio::spawn(async move {
                     for _ in 0..40 {
                         let budget = budget(&path, 100 * GB);
-                        drop(budget.reserve(&LeaseId::new(), &name("one"), GB, LONG, &|_| ()).await.unwrap());
+                        drop(budget.reserve(&LeaseId::new(), &name("one"), GB, LONG, &|_: &str| ()).await.unwrap());
                     }
                 })
             })
@@ -323,7 +325,7 @@ mod tests {
         let file = dir.path().join("run/budget").join(dead.as_str());
         crate::provider::local::lease_dirs::make_private(file.parent().unwrap()).unwrap();
         std::fs::write(&file, serde_json::to_string(&claim).unwrap()).unwrap();
-        let _mine = budget.reserve(&LeaseId::new(), &name("mine"), GB, SHORT, &|_| ()).await.unwrap();
+        let _mine = budget.reserve(&LeaseId::new(), &name("mine"), GB, SHORT, &|_: &str| ()).await.unwrap();
         assert!(!file.exists());
     }
 
@@ -331,7 +333,7 @@ mod tests {
     async fn what_the_dead_left_goes_with_the_directories_and_the_living_stay() {
         let dir = tempfile::tempdir().unwrap();
         let (run, budget) = (dir.path().join("run"), budget(dir.path(), 10 * GB));
-        let alive = budget.reserve(&LeaseId::new(), &name("one"), GB, SHORT, &|_| ()).await.unwrap();
+        let alive = budget.reserve(&LeaseId::new(), &name("one"), GB, SHORT, &|_: &str| ()).await.unwrap();
         let dead = run.join("budget").join(LeaseId::new().as_str());
         std::fs::write(&dead, "").unwrap();
         tidy(&run);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::LocalConfig;
 use super::lease_dirs::{LeaseDirs, make_private};
-use super::lock_file::LockFile;
 use super::remove_tree::remove_tree;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{ActorId, Workspace};
+use crate::lock_file::LockFile;
 
 /// How long a sweep may hold a cache's lock that we want. Another build holds it for longer.
 const LOCK_LIMIT: Duration = Duration::from_millis(100);

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::lease_dirs::MAX_RUNTIME_DIR;
 use crate::dirs::Dirs;
 use crate::env_vars::{self, Environment};
@@ -12,7 +14,7 @@ use crate::error::{Error, Result};
 const DEFAULT_CACHE_GB: u64 = 20;
 
 /// Where the provider puts things, and how much it may take. Tests point every directory elsewhere.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LocalConfig {
     /// Where programs are looked for: `LIAN_BUILDKIT_DIR` first, then `PATH`, then the sbin directories.
     pub program_dirs: Vec<PathBuf>,

@@ -10,7 +10,6 @@ use super::cgroup::LeaseCgroup;
 use super::fit::Fit;
 use super::keys;
 use super::lease_dirs::{LeaseDirs, data_parent, make_private, prepare_runtime_dir};
-use super::lock_file::LockFile;
 use super::machine::{Machine, architecture};
 use super::record::Record;
 use super::remains::Remains;
@@ -19,7 +18,8 @@ use super::tools::{Launcher, Tools};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, LeaseRequest, MemoryLimit, RunnerPaths};
-use crate::provider::Waiting;
+use crate::lock_file::LockFile;
+use crate::provider::Watch;
 
 /// How long a lock of our own may be looked at by others when we want it.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ impl HeldLease {
         config: &LocalConfig,
         tools: &Tools,
         request: &LeaseRequest,
-        waiting: Waiting<'_>,
+        watch: Watch<'_>,
     ) -> Result<Endpoint> {
         let machine = Machine::read(&config.cgroup_root)?;
         let total = config.memory_budget_bytes.unwrap_or_else(|| machine.budget_bytes());
@@ -69,9 +69,9 @@ impl HeldLease {
 
         let budget = Budget::new(&config.runtime_dir, total);
         let (lease, limit) = (&request.lease_id, config.queue_timeout);
-        self.reservation = Some(budget.reserve(lease, &request.workspace, fit.memory_bytes, limit, waiting).await?);
+        self.reservation = Some(budget.reserve(lease, &request.workspace, fit.memory_bytes, limit, watch).await?);
 
-        waiting("a runner on this machine to start");
+        watch.waiting("a runner on this machine to start");
         for path in self.dirs.locks() {
             let lock = LockFile::take_within(&path, LOCK_LIMIT).await?.ok_or_else(|| {
                 Error::new(ErrorKind::Provider, format!("lease `{lease}` is held by another process"))
@@ -85,7 +85,7 @@ impl HeldLease {
         if let Launcher::Rootlesskit(path) = &tools.launcher {
             self.rootlesskit = Some(path.clone());
         }
-        let memory = self.limit_memory(config, lease, &fit, rootless).await?;
+        let memory = self.limit_memory(config, request, &fit, rootless).await?;
         if let MemoryLimit::None { reason } = &memory {
             warnings.push(format!("the memory limit is not enforced: {reason}"));
         }
@@ -131,7 +131,7 @@ impl HeldLease {
     async fn limit_memory(
         &mut self,
         config: &LocalConfig,
-        lease: &LeaseId,
+        request: &LeaseRequest,
         fit: &Fit,
         rootless: bool,
     ) -> Result<MemoryLimit> {
@@ -139,10 +139,11 @@ impl HeldLease {
         let planned = if rootless {
             Err("rootless BuildKit puts its steps into no cgroup of their own".to_owned())
         } else {
-            LeaseCgroup::plan(&config.cgroup_root, &own, lease)
+            LeaseCgroup::plan(&config.cgroup_root, &own, &request.lease_id)
         };
         self.cgroup = planned.as_ref().ok().cloned();
-        Record { version: 1, data: self.dirs.data.clone(), cgroup: self.cgroup.clone() }.write(&self.dirs)?;
+        let (data, cgroup) = (self.dirs.data.clone(), self.cgroup.clone());
+        Record { version: 1, data, cgroup, labels: request.labels().to_map() }.write(&self.dirs)?;
         let cgroup = match planned {
             Ok(cgroup) => cgroup,
             Err(reason) => return Ok(MemoryLimit::None { reason }),
@@ -172,6 +173,11 @@ impl HeldLease {
 
     fn remains(&self) -> Remains {
         Remains { dirs: self.dirs.clone(), cgroup: self.cgroup.clone(), rootlesskit: self.rootlesskit.clone() }
+    }
+
+    /// False once the runner's processes have ended.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.runner.as_mut().is_some_and(Runner::is_alive)
     }
 
     /// Ends the runner and verifies that nothing is left. Safe to repeat after a failure.

@@ -1,19 +1,16 @@
 //! [`LeaseDirs`]: where everything of one lease is. Both trees are the lease's own and go with it.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::LocalConfig;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
+use crate::private_dir::{MAKE_ATTEMPTS, create_private};
 
 /// The longest runtime directory whose sockets fit: the longest of them is BuildKit's for a forwarded agent,
 /// `/<lease>/r/t/.buildkit-ssh-sock<10 digits>/ssh_auth_sock`, and Linux allows 107 bytes.
 pub(super) const MAX_RUNTIME_DIR: usize = 24;
-
-/// How often a directory is made that another build may remove while it is empty.
-const MAKE_ATTEMPTS: u32 = 10;
 
 /// Where everything of one lease is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,25 +102,6 @@ pub(super) fn data_parent(config: &LocalConfig) -> PathBuf {
 /// Makes a directory, with its parents, that only this user may enter.
 pub(super) fn make_private(dir: &Path) -> Result<()> {
     create_private(dir).context(ErrorKind::State, || format!("cannot make the directory `{}`", dir.display()))
-}
-
-/// Makes a directory with its parents, private to this user. One that is there is fine.
-pub(super) fn create_private(dir: &Path) -> std::io::Result<()> {
-    let mut attempts = 0;
-    loop {
-        match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
-            // The standard library finds the directory there, looks whether it is one, and another build's last lease
-            // has taken it away in between.
-            Err(error)
-                if error.kind() == std::io::ErrorKind::AlreadyExists
-                    && attempts < MAKE_ATTEMPTS
-                    && dir.symlink_metadata().map_or(true, |metadata| metadata.is_dir()) =>
-            {
-                attempts += 1;
-            }
-            made => return made,
-        }
-    }
 }
 
 /// Makes the runtime directory and checks that it can hold leases.

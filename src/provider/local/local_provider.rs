@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -15,15 +16,16 @@ use super::config::is_root;
 use super::fit::Fit;
 use super::held_lease::HeldLease;
 use super::lease_dirs::{LeaseDirs, check_runtime_dir, data_parent};
-use super::lock_file::LockFile;
 use super::machine::{Machine, architecture};
+use super::record::Record;
 use super::remains::Remains;
 use super::rootless;
 use super::tools::{self, Tools};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Endpoint, Isolation, LeaseRequest};
-use crate::provider::{Capabilities, ComputeProvider, Listed, Released, Waiting};
+use crate::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest};
+use crate::lock_file::LockFile;
+use crate::provider::{Capabilities, ComputeProvider, Listed, Liveness, Released, RunnerStatus, Scope, Watch};
 
 /// What became of a lease whose holder is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,27 +51,20 @@ impl LocalProvider {
         Self { config, held: std::sync::Mutex::default() }
     }
 
-    /// Removes what leases left behind whose process died, and yields their ids. Called at the start of each run;
-    /// touches only our own.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ReleaseUnconfirmed`] when something cannot be removed; [`ErrorKind::State`] when the runtime directory
-    /// is not ours alone, and then nothing is touched.
-    pub async fn sweep_abandoned(&self) -> Result<Vec<LeaseId>> {
-        let (mut swept, mut failed) = (Vec::new(), None);
-        for lease in self.known()? {
-            match self.remove_abandoned(&lease).await {
-                Ok(Abandoned::Removed) => swept.push(lease),
-                Ok(Abandoned::Held | Abandoned::Gone) => {}
-                // The others are not its hostages.
-                Err(error) => failed = Some(error),
-            }
+    fn listed(&self, lease: LeaseId) -> Listed {
+        let is_held = self.is_held(&lease);
+        let record = Record::read(&LeaseDirs::new(&self.config, &lease).record());
+        let labels = record.and_then(|record| Labels::from_map(&record.labels));
+        Listed {
+            name: lease.to_string(),
+            labels: labels.unwrap_or_else(|| Err("it has no record that says whose it is".to_owned())),
+            lease_id: Some(lease),
+            // A local runner ends with its holder.
+            status: if is_held { RunnerStatus::Running } else { RunnerStatus::Stopped },
+            holder: if is_held { HolderState::Alive } else { HolderState::Dead },
+            renewed_until: None,
+            cost: None,
         }
-        budget::tidy(&self.config.runtime_dir);
-        if !swept.is_empty() {
-            buildkit_root::clean_unused(&self.config, self.rootlesskit().as_deref()).await?;
-        }
-        failed.map_or(Ok(swept), Err)
     }
 
     /// The leases that have left a trace in our directories, which are checked to be ours first.
@@ -145,7 +140,14 @@ impl ComputeProvider for LocalProvider {
             isolation: Isolation::None,
             enforces_memory: is_root(),
             shared_machine: true,
+            scope: Scope::ThisUser,
+            can_keep: false,
         }
+    }
+
+    /// This user's runners of this boot are all there is.
+    fn backend(&self) -> String {
+        format!("{}:{}", rustix::process::geteuid().as_raw(), self.config.runtime_dir.display())
     }
 
     async fn check(&self, request: &LeaseRequest) -> Result<()> {
@@ -155,12 +157,7 @@ impl ComputeProvider for LocalProvider {
         Fit::new(&request.tier, &machine, total, request.memory_is_explicit).map(drop)
     }
 
-    async fn acquire(
-        &self,
-        request: &LeaseRequest,
-        waiting: Waiting<'_>,
-        cancel: &CancellationToken,
-    ) -> Result<Endpoint> {
+    async fn acquire(&self, request: &LeaseRequest, watch: Watch<'_>, cancel: &CancellationToken) -> Result<Endpoint> {
         let tools = self.find_tools()?;
         let lease = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,7 +168,7 @@ impl ComputeProvider for LocalProvider {
         if let Some(endpoint) = &lease.endpoint {
             return Ok(endpoint.clone());
         }
-        let work = lease.acquire(&self.config, &tools, request, waiting);
+        let work = lease.acquire(&self.config, &tools, request, watch);
         let error = match cancel.run_until_cancelled(work).await {
             Some(Ok(endpoint)) => return Ok(endpoint),
             Some(Err(error)) => error,
@@ -205,9 +202,34 @@ impl ComputeProvider for LocalProvider {
         }
     }
 
+    /// A local runner ends with its holder, so there is nothing to renew.
+    async fn renew(&self, _lease_id: &LeaseId, _expires_at: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
+    async fn liveness(&self, lease_id: &LeaseId) -> Result<Liveness> {
+        let dead = |why: &str| Ok(Liveness::Dead(why.to_owned()));
+        let Some(lease) = self.held(lease_id) else { return dead("this process holds no such lease") };
+        match lease.try_lock() {
+            Ok(mut lease) => {
+                if lease.is_alive() {
+                    Ok(Liveness::Alive)
+                } else {
+                    dead("its processes have ended")
+                }
+            }
+            // It is being made or released.
+            Err(_) => Ok(Liveness::Alive),
+        }
+    }
+
     async fn list(&self) -> Result<Vec<Listed>> {
-        let leases = self.known()?.into_iter();
-        Ok(leases.map(|lease_id| Listed { held: self.is_held(&lease_id), lease_id }).collect())
+        Ok(self.known()?.into_iter().map(|lease| self.listed(lease)).collect())
+    }
+
+    async fn tidy(&self) -> Result<()> {
+        budget::tidy(&self.config.runtime_dir);
+        buildkit_root::clean_unused(&self.config, self.rootlesskit().as_deref()).await
     }
 }
 

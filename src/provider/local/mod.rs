@@ -14,7 +14,6 @@ mod held_lease;
 mod keys;
 mod lease_dirs;
 mod local_provider;
-mod lock_file;
 mod machine;
 mod record;
 mod remains;

@@ -1,5 +1,6 @@
 //! [`Record`]: what a lease leaves on disk about itself, so that a sweep can clean up after a killed process.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub(super) struct Record {
     pub(super) data: PathBuf,
     /// Its cgroup.
     pub(super) cgroup: Option<LeaseCgroup>,
+    /// What a list shows of it.
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 impl Record {

@@ -145,6 +145,11 @@ impl Runner {
         }
     }
 
+    /// False once its first process has ended, and with it all the others.
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Ends every process of the runner. `unshare` ends after all of them: a PID namespace is waited for as a whole.
     pub(super) async fn end(&mut self) -> Result<()> {
         self.hold = None;

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use lian_build::clock::SystemClock;
+use lian_build::custody::{Timing, sweep};
+use lian_build::error::Result;
 use lian_build::ids::{LeaseId, RunId};
-use lian_build::lease::LeaseRequest;
+use lian_build::lease::{Holder, Journal, LeaseRequest, OwnerId};
 use lian_build::plan::Tier;
+use lian_build::provider::Released;
 use lian_build::provider::local::{LocalConfig, LocalProvider};
 use tempfile::TempDir;
 
@@ -69,7 +73,27 @@ impl LocalMachine {
         LocalProvider::new(self.config.clone())
     }
 
+    /// Sweeps as a build does at its start, and yields what was removed.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed.
+    pub(crate) async fn sweep(&self) -> Result<Vec<LeaseId>> {
+        let (provider, journal) = (self.provider(), Journal::new(&self.dir.join("state")));
+        let owner = OwnerId::derive("another project");
+        let swept = sweep(&provider, &journal, &owner, &SystemClock, Timing::default(), false).await?;
+        let mut removed = Vec::new();
+        for runner in swept {
+            if let Some(ended) = runner.removed
+                && ended? == Released::Destroyed
+            {
+                removed.extend(runner.listed.lease_id);
+            }
+        }
+        Ok(removed)
+    }
+
     pub(crate) fn request(&self, memory_gb: f64) -> LeaseRequest {
+        let now = Timestamp::now();
         LeaseRequest {
             lease_id: LeaseId::new(),
             run_id: RunId::new(),
@@ -78,7 +102,12 @@ impl LocalMachine {
             tier: tier(memory_gb),
             memory_is_explicit: true,
             attempt: 1,
-            hard_deadline: Timestamp::now() + SignedDuration::from_hours(1),
+            owner: OwnerId::derive("test"),
+            created_at: now,
+            expires_at: now + SignedDuration::from_mins(20),
+            hard_deadline: now + SignedDuration::from_hours(1),
+            holder: Holder::current(),
+            may_be_kept: false,
         }
     }
 

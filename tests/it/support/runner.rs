@@ -27,7 +27,7 @@ impl Runner {
 
     pub(crate) async fn lease_as(machine: &LocalMachine, request: LeaseRequest) -> Self {
         let provider = machine.provider();
-        let endpoint = provider.acquire(&request, &|_| (), &CancellationToken::new()).await.unwrap();
+        let endpoint = provider.acquire(&request, &|_: &str| (), &CancellationToken::new()).await.unwrap();
         let session = Session::connect(&endpoint, &endpoint.session_dir).await.unwrap();
         Self { provider, request, endpoint, session }
     }

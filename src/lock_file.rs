@@ -13,19 +13,19 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A locked file. The kernel unlocks it when the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct LockFile {
+pub(crate) struct LockFile {
     file: File,
     path: PathBuf,
 }
 
 impl LockFile {
     /// Locks the file, made if missing; `None` when a living process holds it.
-    pub(super) fn try_take(path: &Path) -> Result<Option<Self>> {
+    pub(crate) fn try_take(path: &Path) -> Result<Option<Self>> {
         Self::try_open(path).context(ErrorKind::State, || format!("cannot lock `{}`", path.display()))
     }
 
     /// As [`LockFile::try_take`], with the bare error.
-    pub(super) fn try_open(path: &Path) -> std::io::Result<Option<Self>> {
+    pub(crate) fn try_open(path: &Path) -> std::io::Result<Option<Self>> {
         loop {
             let file = open(path)?;
             match file.try_lock() {
@@ -42,7 +42,7 @@ impl LockFile {
 
     /// As [`LockFile::try_take`], tried again for `limit`: who only looks whether the lock is held, or sweeps, has it
     /// for a moment too.
-    pub(super) async fn take_within(path: &Path, limit: Duration) -> Result<Option<Self>> {
+    pub(crate) async fn take_within(path: &Path, limit: Duration) -> Result<Option<Self>> {
         let end = Instant::now() + limit;
         loop {
             match Self::try_take(path)? {
@@ -53,18 +53,18 @@ impl LockFile {
     }
 
     /// True when a living process holds the lock. Makes nothing.
-    pub(super) fn is_held(path: &Path) -> bool {
+    pub(crate) fn is_held(path: &Path) -> bool {
         let Ok(file) = File::open(path) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
     /// The open file.
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Removes the file, then unlocks it.
-    pub(super) fn remove(self) {
+    pub(crate) fn remove(self) {
         // Gone already is as good; an unlocked file that stays is a sweep's to remove.
         let _ = std::fs::remove_file(&self.path);
     }

@@ -1,0 +1,16 @@
+//! The lease protocol, the same for every provider: on record before the first request, renewed while it is held,
+//! released on every path and verified, and a reaper in a process of its own for when this one is killed.
+//!
+//! It knows the trait [`crate::provider::ComputeProvider`] and no provider, and nothing of what a runner is used for.
+
+mod custodian;
+mod held;
+mod sweep;
+mod timing;
+mod verdict;
+
+pub use custodian::Custodian;
+pub use held::HeldLease;
+pub use sweep::{Swept, sweep};
+pub use timing::Timing;
+pub use verdict::{SweepContext, Verdict, verdict};

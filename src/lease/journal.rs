@@ -1,0 +1,201 @@
+//! [`Journal`]: the leases this user has on record. A lease is written, durably, before its first request goes out.
+//!
+//! One file a lease, beside a lock that its holder keeps: `leases/<lease>.json` and `leases/<lease>.lock` in the state
+//! directory. The journal is a hint for whoever cleans up: labels and name are read again before anything is destroyed.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Endpoint, Holder, LeaseRecord, LeaseState, RECORD_VERSION};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::ids::LeaseId;
+use crate::lock_file::LockFile;
+use crate::private_dir::create_private;
+
+/// How long another process may look at a lock that we want.
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
+
+/// The leases this user has on record.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    dir: PathBuf,
+}
+
+/// A record that was read, and whether a living process holds it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The record.
+    pub record: LeaseRecord,
+    /// True while a living process, its holder or its reaper, has it locked.
+    pub held: bool,
+}
+
+/// A lease on record that this process holds.
+#[derive(Debug)]
+pub struct JournalEntry {
+    path: PathBuf,
+    record: LeaseRecord,
+    lock: LockFile,
+}
+
+impl Journal {
+    /// The journal in this state directory. Makes nothing.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("leases") }
+    }
+
+    /// Puts a new lease on record. When this returns, the intent has reached the disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`]: then nothing may be leased.
+    pub fn begin(&self, record: LeaseRecord) -> Result<JournalEntry> {
+        let cannot = || format!("the lease cannot be put on record in `{}`, so nothing is leased", self.dir.display());
+        let made = create_private(&self.dir).and_then(|()| {
+            let lock = LockFile::try_open(&self.path(&record.lease_id, "lock"))?
+                .ok_or_else(|| std::io::Error::other("another process has a lease of this name"))?;
+            let entry = JournalEntry { path: self.path(&record.lease_id, "json"), record, lock };
+            entry.write()?;
+            Ok(entry)
+        });
+        made.context(ErrorKind::State, cannot).map_err(|error| {
+            error.hint("without it a runner could be lost: set XDG_STATE_HOME to a writable directory")
+        })
+    }
+
+    /// Everything on record, and what of it cannot be read: the file and why.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when the directory is there and cannot be read.
+    pub fn read(&self) -> Result<(Vec<Recorded>, Vec<(PathBuf, String)>)> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
+            entries => entries.context(ErrorKind::State, || format!("cannot read `{}`", self.dir.display()))?,
+        };
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("json".as_ref()))
+        {
+            match read_record(&path) {
+                Ok(Some(record)) => {
+                    records.push(Recorded { held: LockFile::is_held(&path.with_extension("lock")), record });
+                }
+                // Released in this moment.
+                Ok(None) => {}
+                Err(why) => unreadable.push((path, why)),
+            }
+        }
+        records.sort_by(|a, b| a.record.lease_id.cmp(&b.record.lease_id));
+        Ok((records, unreadable))
+    }
+
+    /// Takes over a lease whose holder is gone; `None` when it is held, or not on record.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when the record cannot be read or locked.
+    pub async fn adopt(&self, lease_id: &LeaseId) -> Result<Option<JournalEntry>> {
+        let path = self.path(lease_id, "json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let Some(lock) = LockFile::take_within(&self.path(lease_id, "lock"), LOCK_LIMIT).await? else {
+            return Ok(None);
+        };
+        match read_record(&path) {
+            Ok(Some(record)) => Ok(Some(JournalEntry { path, record, lock })),
+            Ok(None) => {
+                lock.remove();
+                Ok(None)
+            }
+            Err(why) => Err(Error::new(ErrorKind::State, format!("`{}` cannot be used: {why}", path.display()))),
+        }
+    }
+
+    fn path(&self, lease_id: &LeaseId, extension: &str) -> PathBuf {
+        self.dir.join(lease_id.as_str()).with_extension(extension)
+    }
+}
+
+impl JournalEntry {
+    /// The record as it stands.
+    pub fn record(&self) -> &LeaseRecord {
+        &self.record
+    }
+
+    /// Goes on to `state`, durably. In memory it goes on also when the disk fails: what is done must not be forgotten
+    /// because it cannot be written down.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when the step does not exist or cannot be written.
+    pub fn step(&mut self, state: LeaseState) -> Result<()> {
+        self.record.state.step(state).context(ErrorKind::State, || format!("lease `{}`", self.record.lease_id))?;
+        self.save()
+    }
+
+    /// Moves the soft deadline.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when it cannot be written.
+    pub fn renew(&mut self, expires_at: Timestamp) -> Result<()> {
+        self.record.expires_at = expires_at;
+        self.save()
+    }
+
+    /// Names the process that releases the lease when this one dies.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when it cannot be written.
+    pub fn set_reaper(&mut self, reaper: Option<Holder>) -> Result<()> {
+        self.record.reaper = reaper;
+        self.save()
+    }
+
+    /// How the runner is reached, once it is ready.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.record.state {
+            LeaseState::Ready { endpoint } | LeaseState::Kept { endpoint, .. } => Some(endpoint),
+            _ => None,
+        }
+    }
+
+    /// Takes the lease off the record, after its verified release.
+    pub fn remove(self) {
+        // Gone already is as good; one that stays is a sweep's to remove, which finds nothing to release.
+        let _ = std::fs::remove_file(&self.path);
+        self.lock.remove();
+    }
+
+    fn save(&self) -> Result<()> {
+        self.write().context(ErrorKind::State, || format!("cannot write `{}`", self.path.display()))
+    }
+
+    /// A new file beside the old one, flushed, put in its place, and its directory flushed.
+    fn write(&self) -> std::io::Result<()> {
+        let text = serde_json::to_vec(&self.record)?;
+        let new = self.path.with_extension("new");
+        // Left by a process that died here: the lock says it is ours now.
+        let _ = std::fs::remove_file(&new);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &self.path)?;
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(dir)?.sync_all()
+    }
+}
+
+fn read_record(path: &Path) -> Result<Option<LeaseRecord>, String> {
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(|error| error.to_string())?,
+    };
+    let record: LeaseRecord = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if record.version == RECORD_VERSION {
+        Ok(Some(record))
+    } else {
+        Err(format!("its version is {}, this program knows {RECORD_VERSION}", record.version))
+    }
+}
