@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::runners::RunnersArgs;
 use crate::ids::Actor;
 use crate::report::progress::Mode;
 
@@ -31,6 +32,8 @@ pub enum Command {
     Build(Box<BuildArgs>),
     /// Show what `build` would do with the same arguments, and why; has no side effect
     Plan(Box<PlanArgs>),
+    /// Look at runners, remove what is left of them, get into one
+    Runners(RunnersArgs),
     /// Write the shell completion script
     Completions {
         /// Which shell

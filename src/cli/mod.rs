@@ -7,6 +7,7 @@ mod plan;
 mod plan_document;
 mod printer;
 mod result_text;
+mod runners;
 mod settings;
 
 use std::ffi::OsString;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Build(arguments) => build::main(*arguments, environment),
         Command::Plan(arguments) => plan::main(*arguments, environment),
+        Command::Runners(arguments) => runners::main(arguments, environment),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::man(),
     }
@@ -102,26 +104,35 @@ fn bad_usage(arguments: &[OsString], error: &clap::Error) -> ExitCode {
         tips.fold(Error::usage(message), Error::hint)
     };
     let said = if nothing_said { result_text::error(&refusal) } else { text.clone() };
-    if asked_command(arguments) == Some("plan") {
-        let printer = Printer::new(Some(format.unwrap_or(Format::Human)));
-        printer.message(&said);
-        plan::refuse(printer, &refusal)
-    } else {
-        let printer = Printer::new(format);
-        printer.message(&said);
-        build::refuse(printer, &refusal)
+    let cli = Cli::command();
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    let command = asked_command(&cli, &mut words);
+    let for_people = Printer::new(Some(format.unwrap_or(Format::Human)));
+    match command.map(clap::Command::get_name) {
+        Some("plan") => {
+            for_people.message(&said);
+            plan::refuse(for_people, &refusal)
+        }
+        Some("runners") => {
+            for_people.message(&said);
+            let asked = command.and_then(|runners| asked_command(runners, &mut words));
+            runners::refuse(asked.map(clap::Command::get_name), for_people, &refusal)
+        }
+        _ => {
+            let printer = Printer::new(format);
+            printer.message(&said);
+            build::refuse(printer, &refusal)
+        }
     }
 }
 
-/// The command as far as it can be told from arguments that could not be parsed: the first word that is one. No flag
-/// before the command takes a value, so the first such word is no value.
-fn asked_command(arguments: &[OsString]) -> Option<&str> {
-    let commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-    arguments.iter().skip(1).filter_map(|word| word.to_str()).find(|word| {
-        commands
-            .iter()
-            .any(|command| command.get_name() == *word || command.get_all_aliases().any(|name| name == *word))
-    })
+/// The command of `parent` as far as it can be told from arguments that could not be parsed: the first of the words that
+/// is one. No flag before a command takes a value, so the first such word is no value.
+fn asked_command<'a, 'w>(
+    parent: &'a clap::Command,
+    words: &mut impl Iterator<Item = &'w str>,
+) -> Option<&'a clap::Command> {
+    words.find_map(|word| parent.find_subcommand(word))
 }
 
 /// `--format` as far as it can be told from arguments that could not be parsed.

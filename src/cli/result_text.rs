@@ -53,6 +53,16 @@ pub(super) fn hints(hints: &[String]) -> String {
     })
 }
 
+/// One line that says how a command ended that did not do all it was asked for.
+pub(super) fn outcome(status: Status, error: &ErrorInfo) -> String {
+    let what = match status {
+        Status::Refused => "refused",
+        Status::Cancelled => "cancelled",
+        _ => "failed",
+    };
+    format!("{what}: {}\n", first_line(&error.message))
+}
+
 fn first_line(text: &str) -> String {
     sanitise::line(text.lines().next().unwrap_or_default())
 }

@@ -14,6 +14,9 @@ fn document(arguments: &[&str]) -> String {
 fn help_of_every_command() {
     insta::assert_snapshot!("help", document(&["--help"]));
     insta::assert_snapshot!("help_build", document(&["build", "--help"]));
+    for command in ["list", "gc", "release", "ssh"] {
+        insta::assert_snapshot!(format!("help_runners_{command}"), document(&["runners", command, "--help"]));
+    }
     // `plan` takes what `build` takes.
     let options = |text: &str| -> Vec<String> {
         text.lines().filter(|line| line.trim_start().starts_with('-')).map(|line| line.trim().to_owned()).collect()
