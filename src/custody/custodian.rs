@@ -24,7 +24,17 @@ impl Custodian {
     /// # Errors
     /// With what about the configuration cannot be used.
     pub fn new(config: &ProviderConfig, journal: Journal, clock: SharedClock, timing: Timing) -> Result<Self> {
-        Ok(Self { provider: config.open()?, journal, clock, timing })
+        Ok(Self::without_reaper(config.open()?, journal, clock, timing))
+    }
+
+    /// A custodian that nobody outlives: for a provider that another process cannot open, as those of tests are.
+    pub fn without_reaper(
+        provider: Arc<dyn ComputeProvider>,
+        journal: Journal,
+        clock: SharedClock,
+        timing: Timing,
+    ) -> Self {
+        Self { provider, journal, clock, timing }
     }
 
     /// The provider.

@@ -86,6 +86,8 @@ impl HeldLease {
             self.rootlesskit = Some(path.clone());
         }
         let memory = self.limit_memory(config, request, &fit, rootless).await?;
+        // The record says whose it is, and a sweep finds it by its name.
+        watch.created(lease.as_str());
         if let MemoryLimit::None { reason } = &memory {
             warnings.push(format!("the memory limit is not enforced: {reason}"));
         }
