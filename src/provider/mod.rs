@@ -3,6 +3,7 @@
 mod capabilities;
 pub mod choice;
 mod config;
+mod host;
 mod listed;
 pub mod local;
 mod watch;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::LocalConfig;
-use super::lease_dirs::{LeaseDirs, make_private};
+use super::lease_dirs::LeaseDirs;
 use super::remove_tree::remove_tree;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{ActorId, Workspace};
 use crate::lock_file::LockFile;
+use crate::provider::host::runtime_dir::make_private;
 
 /// How long a sweep may hold a cache's lock that we want. Another build holds it for longer.
 const LOCK_LIMIT: Duration = Duration::from_millis(100);

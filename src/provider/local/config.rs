@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lease_dirs::MAX_RUNTIME_DIR;
 use crate::dirs::Dirs;
 use crate::env_vars::{self, Environment};
 use crate::error::{Error, Result};
+use crate::provider::host::runtime_dir::runtime_dir;
 
 /// The size cap of a kept BuildKit cache where nothing is said, in GB.
 const DEFAULT_CACHE_GB: u64 = 20;
@@ -63,25 +63,6 @@ impl LocalConfig {
             memory_budget_bytes: None,
         })
     }
-}
-
-/// Root shares one directory machine-wide (`/tmp` serves where `/run` cannot be written to, in a container say). Others have their own; never below the home directory, whose path may be too
-/// long for a socket.
-fn runtime_dir(environment: &Environment) -> PathBuf {
-    if is_root() && rustix::fs::access("/run", rustix::fs::Access::WRITE_OK).is_ok() {
-        return PathBuf::from("/run/lian-build");
-    }
-    environment
-        .path(env_vars::XDG_RUNTIME_DIR)
-        .filter(|path| path.is_absolute() && path.is_dir())
-        .map(|path| path.join("lian"))
-        .filter(|path| path.as_os_str().len() <= MAX_RUNTIME_DIR)
-        .unwrap_or_else(|| PathBuf::from(format!("/tmp/lian-{}", rustix::process::getuid().as_raw())))
-}
-
-/// True for the machine's root.
-pub(super) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 #[cfg(test)]

@@ -4,13 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::LocalConfig;
-use super::budget::{Budget, Reservation};
 use super::buildkit_root::BuildkitRoot;
 use super::cgroup::LeaseCgroup;
-use super::fit::Fit;
 use super::keys;
-use super::lease_dirs::{LeaseDirs, data_parent, make_private, prepare_runtime_dir};
-use super::machine::{Machine, architecture};
+use super::lease_dirs::{LeaseDirs, data_parent};
 use super::record::Record;
 use super::remains::Remains;
 use super::runner::Runner;
@@ -20,6 +17,10 @@ use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, LeaseRequest, MemoryLimit, RunnerPaths};
 use crate::lock_file::LockFile;
 use crate::provider::Watch;
+use crate::provider::host::budget::{Budget, Reservation};
+use crate::provider::host::fit::Fit;
+use crate::provider::host::machine::{Machine, architecture};
+use crate::provider::host::runtime_dir::{make_private, prepare_runtime_dir};
 
 /// How long a lock of our own may be looked at by others when we want it.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);

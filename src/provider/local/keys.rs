@@ -1,12 +1,12 @@
-//! The keys and the `sshd_config` that are made for one lease.
+//! The `sshd_config` of one lease, and where its keys are.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use super::lease_dirs::LeaseDirs;
 use super::tools::Tools;
-use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::process::Cmd;
+use crate::error::{Context as _, ErrorKind, Result};
+use crate::provider::host::key_pair::{generate, read_public};
 
 /// The public half of the host key, as `known_hosts` writes it.
 pub(super) struct HostKey(pub(super) String);
@@ -18,28 +18,6 @@ pub(super) async fn make(tools: &Tools, dirs: &LeaseDirs) -> Result<HostKey> {
     let client_public = read_public(&client).await?;
     write(&dirs.sshd().join("authorized_keys"), &format!("{client_public}\n")).await?;
     Ok(HostKey(read_public(&host).await?))
-}
-
-async fn generate(ssh_keygen: &Path, file: &Path) -> Result<()> {
-    let output = Cmd::new(ssh_keygen, ErrorKind::Provider)
-        .plain_env()
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
-        .arg(file)
-        .output()
-        .await?;
-    if output.success() {
-        Ok(())
-    } else {
-        Err(Error::new(ErrorKind::Provider, format!("cannot make an SSH key: {}", output.stderr_text())))
-    }
-}
-
-async fn read_public(file: &Path) -> Result<String> {
-    let file = file.with_extension("pub");
-    let text = tokio::fs::read_to_string(&file)
-        .await
-        .context(ErrorKind::Provider, || format!("cannot read the SSH key `{}`", file.display()))?;
-    Ok(text.trim().to_owned())
 }
 
 /// Writes the files `sshd` starts from: its configuration for `port`, and the account database its runner sees.

@@ -10,13 +10,9 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::LocalConfig;
-use super::budget;
 use super::buildkit_root;
-use super::config::is_root;
-use super::fit::Fit;
 use super::held_lease::HeldLease;
-use super::lease_dirs::{LeaseDirs, check_runtime_dir, data_parent};
-use super::machine::{Machine, architecture};
+use super::lease_dirs::{LeaseDirs, data_parent};
 use super::record::Record;
 use super::remains::Remains;
 use super::rootless;
@@ -25,6 +21,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest};
 use crate::lock_file::LockFile;
+use crate::provider::host::fit::Fit;
+use crate::provider::host::machine::{Machine, architecture};
+use crate::provider::host::runtime_dir::check_runtime_dir;
+use crate::provider::host::{budget, is_root};
 use crate::provider::{Capabilities, ComputeProvider, Listed, Liveness, Released, RunnerStatus, Scope, Watch};
 
 /// What became of a lease whose holder is gone.

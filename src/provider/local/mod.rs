@@ -5,16 +5,13 @@
 //! build. It touches nothing outside the lease's own directories and cgroup, and it is no isolation: a build step that
 //! owns the runner owns this machine, and the notes of every lease say so.
 
-mod budget;
 mod buildkit_root;
 mod cgroup;
 mod config;
-mod fit;
 mod held_lease;
 mod keys;
 mod lease_dirs;
 mod local_provider;
-mod machine;
 mod record;
 mod remains;
 mod remove_tree;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lease_dirs::check_runtime_dir;
+use super::runtime_dir::check_runtime_dir;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{LeaseId, Workspace};
 use crate::lock_file::LockFile;
@@ -32,7 +32,7 @@ const MAKE_ATTEMPTS: u32 = 1000;
 
 /// The memory all local builds share.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(in crate::provider) struct Budget {
     runtime_dir: PathBuf,
     dir: PathBuf,
     total: u64,
@@ -40,7 +40,7 @@ pub(super) struct Budget {
 
 /// One lease's share. Dropping it gives the share back.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(in crate::provider) struct Reservation {
     lock: Option<LockFile>,
     runtime_dir: PathBuf,
 }
@@ -65,7 +65,7 @@ struct Claim {
 
 impl Budget {
     /// The budget of `total` bytes that is kept in `runtime_dir`.
-    pub(super) fn new(runtime_dir: &Path, total: u64) -> Self {
+    pub(in crate::provider) fn new(runtime_dir: &Path, total: u64) -> Self {
         Self { runtime_dir: runtime_dir.to_owned(), dir: runtime_dir.join(DIR), total }
     }
 
@@ -73,7 +73,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`ErrorKind::NoCapacity`] when the wait is over.
-    pub(super) async fn reserve(
+    pub(in crate::provider) async fn reserve(
         &self,
         lease: &LeaseId,
         workspace: &Workspace,
@@ -195,7 +195,7 @@ impl Reservation {
 
 /// Removes the claims of the dead, then the budget and the runtime directory when the last lease is gone: `rmdir` refuses
 /// while anything is in them. Who holds the short lock at this moment has a claim, or will have, and tidies after it.
-pub(super) fn tidy(runtime_dir: &Path) {
+pub(in crate::provider) fn tidy(runtime_dir: &Path) {
     let dir = runtime_dir.join(DIR);
     if !matches!(check_runtime_dir(runtime_dir), Ok(true)) {
         return;
@@ -224,7 +224,7 @@ fn read(path: &Path) -> Option<Claim> {
 
 /// Bytes as GB with one decimal, as far as it says something.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-pub(super) fn gb(bytes: u64) -> String {
+pub(in crate::provider) fn gb(bytes: u64) -> String {
     let text = format!("{:.1}", bytes as f64 / GB as f64);
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
@@ -323,7 +323,7 @@ mod tests {
         let dead = LeaseId::new();
         let claim = Claim { version: 1, bytes: 10 * GB, workspace: name("dead"), granted: true };
         let file = dir.path().join("run/budget").join(dead.as_str());
-        crate::provider::local::lease_dirs::make_private(file.parent().unwrap()).unwrap();
+        super::super::runtime_dir::make_private(file.parent().unwrap()).unwrap();
         std::fs::write(&file, serde_json::to_string(&claim).unwrap()).unwrap();
         let _mine = budget.reserve(&LeaseId::new(), &name("mine"), GB, SHORT, &|_: &str| ()).await.unwrap();
         assert!(!file.exists());

@@ -6,16 +6,16 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// What this machine has, as far as this process may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Machine {
+pub(in crate::provider) struct Machine {
     /// Memory in bytes: the machine's, or the limit this process runs under when that is less.
-    pub(super) memory_bytes: u64,
+    pub(in crate::provider) memory_bytes: u64,
     /// CPUs this process may run on.
-    pub(super) cpus: u32,
+    pub(in crate::provider) cpus: u32,
 }
 
 impl Machine {
     /// Reads `/proc` and the cgroup of this process below `cgroup_root`.
-    pub(super) fn read(cgroup_root: &Path) -> Result<Self> {
+    pub(in crate::provider) fn read(cgroup_root: &Path) -> Result<Self> {
         let meminfo = std::fs::read_to_string("/proc/meminfo")
             .context(ErrorKind::Provider, || "cannot read `/proc/meminfo`".to_owned())?;
         let total =
@@ -27,14 +27,14 @@ impl Machine {
     }
 
     /// What all local builds share: the memory less max(512 MiB, 5 %) for everything else on the machine.
-    pub(super) fn budget_bytes(&self) -> u64 {
+    pub(in crate::provider) fn budget_bytes(&self) -> u64 {
         let reserve = (512 << 20).max(self.memory_bytes / 20);
         self.memory_bytes.saturating_sub(reserve)
     }
 }
 
 /// The architecture as OCI names it.
-pub(super) fn architecture() -> &'static str {
+pub(in crate::provider) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

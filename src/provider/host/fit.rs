@@ -10,17 +10,17 @@ const LEAST: u64 = 128 << 20;
 
 /// A tier cut to this machine.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Fit {
+pub(in crate::provider) struct Fit {
     /// Memory of the lease, in bytes.
-    pub(super) memory_bytes: u64,
+    pub(in crate::provider) memory_bytes: u64,
     /// Memory of its build steps, in bytes.
-    pub(super) build_bytes: u64,
+    pub(in crate::provider) build_bytes: u64,
     /// CPUs.
-    pub(super) cpu: u32,
+    pub(in crate::provider) cpu: u32,
     /// What is good to know: fewer CPUs.
-    pub(super) notes: Vec<String>,
+    pub(in crate::provider) notes: Vec<String>,
     /// What the result must say: less memory.
-    pub(super) warnings: Vec<String>,
+    pub(in crate::provider) warnings: Vec<String>,
 }
 
 impl Fit {
@@ -28,7 +28,7 @@ impl Fit {
     ///
     /// # Errors
     /// [`ErrorKind::NoCapacity`] when the memory is more than the machine has and was asked for.
-    pub(super) fn new(tier: &Tier, machine: &Machine, budget: u64, explicit: bool) -> Result<Self> {
+    pub(in crate::provider) fn new(tier: &Tier, machine: &Machine, budget: u64, explicit: bool) -> Result<Self> {
         let mut tier = tier.clone();
         let (mut notes, mut warnings) = (Vec::new(), Vec::new());
         let wanted = tier.memory_bytes();
