@@ -11,6 +11,7 @@ mod bad_input;
 mod build;
 mod build_events;
 mod build_results;
+mod conformance;
 mod context;
 mod context_dockerignore;
 mod context_project;

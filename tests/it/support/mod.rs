@@ -2,10 +2,13 @@
 #![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 pub mod docker_registry;
+mod fake_cloud;
+mod fake_provider;
 mod gate;
 pub mod http_server;
 mod leftovers;
 mod machine;
+mod manual_clock;
 pub mod nats_server;
 mod runner;
 mod sandbox;
@@ -13,9 +16,12 @@ pub mod tarball;
 
 use lian_build::env_vars::Environment;
 
+pub(crate) use fake_cloud::{FakeCloud, Fault, LabelMap};
+pub(crate) use fake_provider::FakeProvider;
 pub(crate) use gate::Gate;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use machine::{LocalMachine, tier, variable};
+pub(crate) use manual_clock::ManualClock;
 pub(crate) use runner::Runner;
 pub(crate) use sandbox::{Finished, Running, Sandbox};
 
