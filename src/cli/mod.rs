@@ -96,17 +96,25 @@ fn bad_usage(arguments: &[OsString], error: &clap::Error) -> ExitCode {
         error.kind(),
         ClapErrorKind::MissingSubcommand | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
-    let refusal = if nothing_said {
+    let cli = Cli::command();
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    let command = asked_command(&cli, &mut words);
+    let refusal = if nothing_said && let Some(group) = command.map(clap::Command::get_name) {
+        Error::usage(format!("`{group}` needs a command")).hint(format!("`lian-build {group} --help` lists them"))
+    } else if nothing_said {
         Error::usage("no command was given").hint("`lian-build build .` builds; `lian-build --help` lists the commands")
     } else {
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let mut lines = text.lines();
+        let mut message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        if message.ends_with(':') {
+            // What is missing is listed below.
+            let listed: Vec<&str> = lines.take_while(|line| !line.is_empty()).map(str::trim).collect();
+            message = format!("{message} {}", listed.join(", "));
+        }
         let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
         tips.fold(Error::usage(message), Error::hint)
     };
     let said = if nothing_said { result_text::error(&refusal) } else { text.clone() };
-    let cli = Cli::command();
-    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
-    let command = asked_command(&cli, &mut words);
     let for_people = Printer::new(Some(format.unwrap_or(Format::Human)));
     match command.map(clap::Command::get_name) {
         Some("plan") => {

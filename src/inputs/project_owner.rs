@@ -16,11 +16,8 @@ pub async fn find(
     directory: &Path,
     workspace: &Workspace,
 ) -> (OwnerId, String) {
-    if let Some(name) = said {
-        return (OwnerId::derive(name), "--owner".to_owned());
-    }
-    if let Some(name) = environment.text(env_vars::LIAN_OWNER) {
-        return (OwnerId::derive(name), format!("`{}`", env_vars::LIAN_OWNER));
+    if let Some(configured) = configured(said, environment) {
+        return configured;
     }
     if let Some(git) = Git::find(environment, directory)
         && let Some(url) = git.remote_url().await
@@ -28,6 +25,16 @@ pub async fn find(
         return (OwnerId::derive(&same_address(&url)), "from the git remote".to_owned());
     }
     (OwnerId::of_workspace(workspace), "from the workspace's name".to_owned())
+}
+
+/// The owner that was said, or configured in the environment.
+pub fn configured(said: Option<&str>, environment: &Environment) -> Option<(OwnerId, String)> {
+    let said = said.map(|name| (OwnerId::derive(name), "--owner".to_owned()));
+    let variable = || {
+        let name = environment.text(env_vars::LIAN_OWNER)?;
+        Some((OwnerId::derive(name), format!("`{}`", env_vars::LIAN_OWNER)))
+    };
+    said.or_else(variable)
 }
 
 /// `git@host:group/name.git` and `https://user:token@host/group/name` are the same project.

@@ -150,6 +150,23 @@ impl Cmd {
             .context(kind, || format!("cannot start `{}`", program.to_string_lossy()))
     }
 
+    /// Becomes the program: it has our streams, our terminal and our process id. Returns only when that fails.
+    #[expect(clippy::disallowed_methods, reason = "the one place that becomes another program")]
+    pub fn exec(self) -> Error {
+        use std::os::unix::process::CommandExt as _;
+        tracing::debug!(argv = ?self.argv(), "become");
+        let mut command = std::process::Command::new(&self.program);
+        if self.clear_env {
+            command.env_clear();
+        }
+        command.args(&self.args).envs(self.envs);
+        if let Some(directory) = &self.current_dir {
+            command.current_dir(directory);
+        }
+        let fault = command.exec();
+        Error::new(self.kind, format!("cannot start `{}`", self.program.to_string_lossy())).because(fault)
+    }
+
     /// Runs to the end and collects what was said.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! in one place. Arguments reach the runner's shell quoted, never pasted. It knows nothing of BuildKit.
 
 mod child;
+mod enter;
 mod output;
 mod quote;
 mod remote_shell;
@@ -12,6 +13,7 @@ mod session;
 mod ssh_config;
 
 pub use child::RemoteChild;
+pub use enter::enter;
 pub use output::{MAX_STDERR, MAX_STDOUT, RemoteOutput};
 pub use quote::shell_line;
 pub use remote_shell::RemoteShell;

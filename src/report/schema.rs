@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::events::CloudEvent;
-use crate::report::{Envelope, PlanDocument};
+use crate::report::runners::{RunnersGc, RunnersList, RunnersRelease};
+use crate::report::{Envelope, PlanDocument, RunnersDocument};
 
 /// A schema that is shipped: its file name, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +16,15 @@ pub struct ShippedSchema {
     pub text: String,
 }
 
-/// The schemas of the result, of plans and of events.
-pub fn all() -> [ShippedSchema; 3] {
+/// The schemas of the result, of plans, of events and of what the commands on runners say.
+pub fn all() -> [ShippedSchema; 6] {
     [
         ShippedSchema { file_name: "result.v1.json", text: text::<Envelope>() },
         ShippedSchema { file_name: "plan.v1.json", text: text::<PlanDocument>() },
         ShippedSchema { file_name: "event.v1.json", text: text::<CloudEvent>() },
+        ShippedSchema { file_name: "runners-list.v1.json", text: text::<RunnersDocument<RunnersList>>() },
+        ShippedSchema { file_name: "runners-gc.v1.json", text: text::<RunnersDocument<RunnersGc>>() },
+        ShippedSchema { file_name: "runners-release.v1.json", text: text::<RunnersDocument<RunnersRelease>>() },
     ]
 }
 

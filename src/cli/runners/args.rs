@@ -1,7 +1,5 @@
 //! `runners` as clap sees it.
 
-use std::ffi::OsString;
-
 use clap::{Args, Subcommand};
 
 use crate::cli::args::Format;
@@ -81,6 +79,13 @@ pub struct ReleaseArgs {
 
     #[command(flatten)]
     pub common: CommonArgs,
+
+    #[command(flatten)]
+    pub owner: OwnerArgs,
+
+    /// Release runners of other owners too
+    #[arg(long)]
+    pub all_owners: bool,
 }
 
 #[derive(Debug, Args)]
@@ -91,5 +96,5 @@ pub struct SshArgs {
 
     /// What to run there [default: a shell]
     #[arg(value_name = "COMMAND", last = true)]
-    pub command: Vec<OsString>,
+    pub command: Vec<String>,
 }

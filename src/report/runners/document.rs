@@ -1,17 +1,17 @@
 //! [`RunnersDocument`]: what the commands of the group `runners` write to stdout, one format for each command.
 //!
-//! The head is that of [`super::Envelope`]; a field without a value is present as `null`. Fields are only added within a
+//! The head is that of [`crate::report::Envelope`]; a field without a value is present as `null`. Fields are only added within a
 //! version.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::envelope::{ErrorInfo, Status};
 use crate::error::Error;
 use crate::ids::{RunId, Workspace};
+use crate::report::envelope::{ErrorInfo, Status};
 
 /// What one command says besides the head.
-pub trait RunnersBody: Serialize + Default {
+pub trait RunnersBody: Serialize + Default + PartialEq {
     /// The format's name and version.
     type Schema: Serialize + Default;
     /// The command.

@@ -1,0 +1,169 @@
+//! [`Survey`]: everything that is known of every runner: what its provider says, what is on record, and what a sweep
+//! decides, or did.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::site::{Site, cannot_be_asked};
+use crate::custody::{Swept, Verdict, sweep};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::LeaseId;
+use crate::lease::{Holder, HolderState, Labels, LeaseState, Recorded};
+use crate::provider::{Listed, Released, Scope};
+use crate::report::runners::UnreadableRecord;
+
+/// Everything that is known of one runner.
+pub(super) struct Known {
+    /// Its name at the provider.
+    pub(super) name: String,
+    pub(super) lease_id: Option<LeaseId>,
+    /// The provider's name.
+    pub(super) provider: String,
+    /// What its provider says; `None` when it does not have it, or was not asked.
+    pub(super) listed: Option<Listed>,
+    /// What this user has on record.
+    pub(super) recorded: Option<Recorded>,
+    /// True when nobody but this user can have made it.
+    pub(super) is_this_users: bool,
+    /// What a sweep decides.
+    pub(super) verdict: Verdict,
+    /// How its removal ended, when it was to be removed.
+    pub(super) removed: Option<Result<Released>>,
+}
+
+/// Everything that is known.
+#[derive(Default)]
+pub(super) struct Survey {
+    /// In the order of their leases.
+    pub(super) runners: Vec<Known>,
+    pub(super) unreadable: Vec<UnreadableRecord>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Asks every provider and reads what is on record; unless `dry_run`, what a sweep removes is removed.
+///
+/// # Errors
+/// `State` when the journal cannot be read; whatever keeps a provider that was named from being asked.
+pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
+    let (records, unreadable) = site.journal.read()?;
+    let mut records: BTreeMap<LeaseId, Recorded> =
+        records.into_iter().map(|recorded| (recorded.record.lease_id.clone(), recorded)).collect();
+    let mut survey = Survey {
+        unreadable: unreadable.into_iter().map(unreadable_record).collect(),
+        warnings: site.warnings.clone(),
+        ..Survey::default()
+    };
+    let mut answered = Vec::new();
+    for provider in &site.providers {
+        let clock = site.services.clock.as_ref();
+        let sweeping = sweep(provider.as_ref(), &site.journal, &site.owner.id, clock, site.timing, dry_run);
+        match sweeping.await {
+            Ok(swept) => {
+                let is_this_users = provider.capabilities().scope == Scope::ThisUser;
+                survey.runners.extend(swept.into_iter().map(|swept| {
+                    let recorded = swept.listed.lease_id.as_ref().and_then(|lease| records.remove(lease));
+                    Known::of(provider.name(), swept, recorded, is_this_users)
+                }));
+                answered.push((provider.name(), provider.backend()));
+            }
+            Err(error) if site.named.is_some() => return Err(error),
+            Err(error) => survey.warnings.push(cannot_be_asked(provider.name(), &error)),
+        }
+    }
+    let of_this_provider = |recorded: &Recorded| site.named.is_none_or(|named| named == recorded.record.provider);
+    for recorded in records.into_values().filter(of_this_provider) {
+        survey.runners.push(Known::only_on_record(recorded, &answered));
+    }
+    survey.runners.sort_by(|a, b| (&a.lease_id, &a.name).cmp(&(&b.lease_id, &b.name)));
+    Ok(survey)
+}
+
+impl Known {
+    fn of(provider: &str, swept: Swept, recorded: Option<Recorded>, is_this_users: bool) -> Self {
+        Self {
+            name: swept.listed.name.clone(),
+            lease_id: swept.listed.lease_id.clone(),
+            provider: provider.to_owned(),
+            listed: Some(swept.listed),
+            recorded,
+            is_this_users,
+            verdict: swept.verdict,
+            removed: swept.removed,
+        }
+    }
+
+    /// A lease on record that no provider listed.
+    fn only_on_record(recorded: Recorded, answered: &[(&str, String)]) -> Self {
+        let record = &recorded.record;
+        let backend = answered.iter().find(|(name, _)| *name == record.provider).map(|(_, backend)| backend);
+        let unconfirmed = |why: &str| Some(Err(Error::new(ErrorKind::ReleaseUnconfirmed, why)));
+        let (verdict, removed) = match backend {
+            _ if recorded.held => (Verdict::Keep("the process that holds it lives".to_owned()), None),
+            Some(backend) if *backend == record.backend => {
+                (Verdict::Remove("its provider does not have it any more".to_owned()), None)
+            }
+            Some(_) => {
+                let why = "it was leased from another backend, or as another user, than the one that is asked here";
+                (Verdict::Keep(why.to_owned()), unconfirmed(why))
+            }
+            None => {
+                let why = format!("its provider `{}` cannot be asked", record.provider);
+                let removed = unconfirmed(&why);
+                (Verdict::Keep(why), removed)
+            }
+        };
+        Self {
+            name: record.lease_id.to_string(),
+            lease_id: Some(record.lease_id.clone()),
+            provider: record.provider.clone(),
+            listed: None,
+            is_this_users: true,
+            verdict,
+            removed,
+            recorded: Some(recorded),
+        }
+    }
+
+    /// What the runner's labels, or else the record, say of it.
+    pub(super) fn labels(&self) -> Option<Labels> {
+        let listed = self.listed.as_ref().and_then(|listed| listed.labels.as_ref().ok());
+        listed.cloned().or_else(|| self.recorded.as_ref().map(|recorded| recorded.record.labels()))
+    }
+
+    /// Whether the process that leased it lives.
+    pub(super) fn holder(&self) -> HolderState {
+        let on_record = self.recorded.as_ref().and_then(|recorded| recorded.record.holder.as_ref());
+        match (on_record.map(Holder::state), &self.listed) {
+            (Some(state), None) => state,
+            (Some(state), _) if state != HolderState::Unknown => state,
+            (_, Some(listed)) => listed.holder,
+            (None, None) => HolderState::Unknown,
+        }
+    }
+
+    /// Whether the process lives that releases it when its holder is gone; `None` when there is none.
+    pub(super) fn reaper(&self) -> Option<HolderState> {
+        self.recorded.as_ref()?.record.reaper.as_ref().map(Holder::state)
+    }
+
+    /// Until when it is kept after a failure.
+    pub(super) fn kept_until(&self) -> Option<Timestamp> {
+        match self.recorded.as_ref()?.record.state {
+            LeaseState::Kept { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// True when it is of our owner or this user's.
+    pub(super) fn is_ours(&self, site: &Site) -> bool {
+        self.is_this_users
+            || self.recorded.is_some()
+            || self.labels().is_some_and(|labels| labels.owner == site.owner.id)
+    }
+}
+
+fn unreadable_record((path, why): (PathBuf, String)) -> UnreadableRecord {
+    UnreadableRecord { path: path.to_string_lossy().into_owned(), reason: crate::sanitise::line(&why) }
+}

@@ -1,0 +1,13 @@
+//! What the commands of the group `runners` write to stdout.
+
+mod document;
+mod gc;
+mod list;
+mod release;
+
+pub use document::{NoBody, RunnersBody, RunnersDocument, RunnersSchema};
+pub use gc::{GcAction, GcItem, RunnersGc, RunnersGcSchema};
+pub use list::{
+    GcAdvice, GcVerdict, HolderWord, OwnerInfo, RunnerInfo, RunnersList, RunnersListSchema, UnreadableRecord,
+};
+pub use release::{ReleaseItem, ReleaseOutcome, RunnersRelease, RunnersReleaseSchema};
