@@ -1,6 +1,9 @@
 #!/bin/sh
 # Makes a runner out of a Debian 12 root that has the packages: configuration, directories, units. Runs inside of it, as
 # root, beside the other files of this recipe. `buildctl` and `buildkitd` are in /usr/local/bin already, or come later.
+#
+#   install.sh        on a machine that will be one runner
+#   install.sh seal   in a root that many runners will start from: also takes away what belongs to one machine
 set -eu
 recipe=$(dirname -- "$0")
 umask 022
@@ -24,6 +27,8 @@ if [ -d /lib/systemd/system ] && [ -x /lib/systemd/systemd ]; then
     ln -sf ../lian-deadman.timer /etc/systemd/system/timers.target.wants/lian-deadman.timer
 fi
 
-# What belongs to one machine is made on that machine: no key, id or name is shared by all runners.
-rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname /etc/resolv.conf
-[ ! -e /etc/machine-id ] || : >/etc/machine-id
+# No host key, id, name or resolver is shared by all runners: each makes or is given its own.
+if [ "${1:-}" = seal ]; then
+    rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname /etc/resolv.conf
+    [ ! -e /etc/machine-id ] || : >/etc/machine-id
+fi

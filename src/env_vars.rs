@@ -42,6 +42,8 @@ env_vars! {
     LIAN_LOCAL_CACHE_GB = "LIAN_LOCAL_CACHE_GB";
     /// The directory of Docker's client configuration (registry logins and credential helpers).
     DOCKER_CONFIG = "DOCKER_CONFIG";
+    /// Where the Docker daemon listens, as in the Docker command: `unix://…` or `tcp://…`.
+    DOCKER_HOST = "DOCKER_HOST";
     /// Registry logins as JSON (`auths` alone), before the file of `DOCKER_CONFIG`, as in the Docker command.
     DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG";
     /// How progress is shown where `--progress` is not given, as in buildx.
@@ -120,6 +122,22 @@ impl Environment {
     /// `$HOME`.
     pub fn home(&self) -> Option<PathBuf> {
         self.path(HOME)
+    }
+
+    /// Where the programs of a runner are looked for: `LIAN_BUILDKIT_DIR` first, then `PATH`, then the sbin directories,
+    /// which an ordinary user may not have in it.
+    pub fn program_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs: Vec<PathBuf> = self.path(LIAN_BUILDKIT_DIR).into_iter().collect();
+        dirs.extend(self.os(PATH).map(std::env::split_paths).into_iter().flatten());
+        dirs.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+        // A relative entry would mean another program in every directory.
+        dirs.retain(|path| path.is_absolute());
+        dirs
+    }
+
+    /// Finds an executable by name in [`Environment::program_dirs`].
+    pub fn find_tool(&self, name: &str) -> Option<PathBuf> {
+        self.program_dirs().into_iter().map(|directory| directory.join(name)).find(|path| is_executable(path))
     }
 
     /// Finds an executable by name in `$PATH`.

@@ -45,6 +45,7 @@ mod lock_file;
 pub mod nearest;
 mod private_dir;
 pub mod process;
+pub mod runner_image;
 pub mod sanitise;
 pub mod secret_bytes;
 pub mod units;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::events::CloudEvent;
-use crate::report::runners::{RunnersGc, RunnersList, RunnersRelease};
+use crate::report::runners::{RunnersGc, RunnersImage, RunnersList, RunnersRelease};
 use crate::report::{Envelope, PlanDocument, RunnersDocument};
 
 /// A schema that is shipped: its file name, and its text.
@@ -17,7 +17,7 @@ pub struct ShippedSchema {
 }
 
 /// The schemas of the result, of plans, of events and of what the commands on runners say.
-pub fn all() -> [ShippedSchema; 6] {
+pub fn all() -> [ShippedSchema; 7] {
     [
         ShippedSchema { file_name: "result.v1.json", text: text::<Envelope>() },
         ShippedSchema { file_name: "plan.v1.json", text: text::<PlanDocument>() },
@@ -25,6 +25,7 @@ pub fn all() -> [ShippedSchema; 6] {
         ShippedSchema { file_name: "runners-list.v1.json", text: text::<RunnersDocument<RunnersList>>() },
         ShippedSchema { file_name: "runners-gc.v1.json", text: text::<RunnersDocument<RunnersGc>>() },
         ShippedSchema { file_name: "runners-release.v1.json", text: text::<RunnersDocument<RunnersRelease>>() },
+        ShippedSchema { file_name: "runners-image.v1.json", text: text::<RunnersDocument<RunnersImage>>() },
     ]
 }
 

@@ -14,7 +14,7 @@ fn document(arguments: &[&str]) -> String {
 fn help_of_every_command() {
     insta::assert_snapshot!("help", document(&["--help"]));
     insta::assert_snapshot!("help_build", document(&["build", "--help"]));
-    for command in ["list", "gc", "release", "ssh"] {
+    for command in ["list", "gc", "release", "ssh", "image"] {
         insta::assert_snapshot!(format!("help_runners_{command}"), document(&["runners", command, "--help"]));
     }
     // `plan` takes what `build` takes.

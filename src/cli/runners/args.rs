@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::image::ImageArgs;
 use crate::cli::args::Format;
 
 /// Runners: which there are, and what is left of them
@@ -23,6 +24,8 @@ pub enum RunnersCommand {
     Release(ReleaseArgs),
     /// Get into a runner that was kept, or that builds now
     Ssh(SshArgs),
+    /// Make the image that runners in containers start from, and give it to Docker; needs no image registry
+    Image(ImageArgs),
 }
 
 /// What all of them take.

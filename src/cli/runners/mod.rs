@@ -2,6 +2,7 @@
 
 mod args;
 mod gc;
+mod image;
 mod list;
 mod pick;
 mod release;
@@ -23,7 +24,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::env_vars::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::RunnersDocument;
-use crate::report::runners::{NoBody, RunnersBody, RunnersGc, RunnersList, RunnersRelease};
+use crate::report::runners::{NoBody, RunnersBody, RunnersGc, RunnersImage, RunnersList, RunnersRelease};
 use crate::run::Signals;
 
 /// Runs a command of the group.
@@ -43,6 +44,7 @@ pub(super) fn main(args: RunnersArgs, environment: Environment) -> ExitCode {
             command(&args.common, &args.owner, environment, work, release::text)
         }
         RunnersCommand::Ssh(args) => become_ssh(&args, environment),
+        RunnersCommand::Image(args) => image::main(&args, &environment),
     }
 }
 
@@ -108,6 +110,7 @@ pub(super) fn refuse(name: Option<&str>, printer: Printer, error: &Error) -> Exi
         Some("list") => print(printer, &RunnersDocument::<RunnersList>::refused(error), |_| String::new()),
         Some("gc") => print(printer, &RunnersDocument::<RunnersGc>::refused(error), |_| String::new()),
         Some("release") => print(printer, &RunnersDocument::<RunnersRelease>::refused(error), |_| String::new()),
+        Some("image") => print(printer, &RunnersDocument::<RunnersImage>::refused(error), |_| String::new()),
         // What the command on the runner says is all that comes on stdout.
         Some("ssh") => ExitCode::from(crate::exit::code(error.kind())),
         _ => print(printer, &RunnersDocument::<NoBody>::refused(error), |_| String::new()),

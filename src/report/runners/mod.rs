@@ -2,11 +2,13 @@
 
 mod document;
 mod gc;
+mod image;
 mod list;
 mod release;
 
 pub use document::{NoBody, RunnersBody, RunnersDocument, RunnersSchema};
 pub use gc::{GcAction, GcItem, RunnersGc, RunnersGcSchema};
+pub use image::{RunnersImage, RunnersImageSchema};
 pub use list::{
     GcAdvice, GcVerdict, HolderWord, OwnerInfo, RunnerInfo, RunnersList, RunnersListSchema, UnreadableRecord,
 };
