@@ -18,6 +18,7 @@ use clap::error::ErrorKind as ClapErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::clock::SystemClock;
+use crate::custody;
 use crate::dirs::Dirs;
 use crate::env_vars::{self, Environment};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -34,6 +35,10 @@ pub fn main() -> ExitCode {
     // The guarded child comes before everything: it must not read, print or start anything else.
     if arguments.get(1).is_some_and(|argument| argument == nickel::SUBCOMMAND) {
         return nickel::child_main();
+    }
+    // Nor must the process that outlives a build.
+    if arguments.get(1).is_some_and(|argument| argument == custody::REAPER_SUBCOMMAND) {
+        return custody::reaper_main();
     }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,

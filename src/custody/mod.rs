@@ -4,13 +4,20 @@
 //! It knows the trait [`crate::provider::ComputeProvider`] and no provider, and nothing of what a runner is used for.
 
 mod custodian;
+mod entry;
 mod held;
+mod notes;
+mod reaper;
+mod renewals;
+mod retry;
 mod sweep;
 mod timing;
 mod verdict;
 
 pub use custodian::Custodian;
 pub use held::HeldLease;
+use notes::Notes;
+pub use reaper::{SUBCOMMAND as REAPER_SUBCOMMAND, reaper_main};
 pub use sweep::{Swept, sweep};
 pub use timing::Timing;
 pub use verdict::{SweepContext, Verdict, verdict};

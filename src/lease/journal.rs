@@ -35,6 +35,9 @@ pub struct Recorded {
     pub held: bool,
 }
 
+/// A file of the journal that cannot be read, and why.
+pub type Unreadable = (PathBuf, String);
+
 /// A lease on record that this process holds.
 #[derive(Debug)]
 pub struct JournalEntry {
@@ -46,7 +49,17 @@ pub struct JournalEntry {
 impl Journal {
     /// The journal in this state directory. Makes nothing.
     pub fn new(state_dir: &Path) -> Self {
-        Self { dir: state_dir.join("leases") }
+        Self::in_dir(state_dir.join("leases"))
+    }
+
+    /// The journal in this directory, as [`Journal::dir`] names it.
+    pub(crate) fn in_dir(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Puts a new lease on record. When this returns, the intent has reached the disk.
@@ -71,7 +84,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`ErrorKind::State`] when the directory is there and cannot be read.
-    pub fn read(&self) -> Result<(Vec<Recorded>, Vec<(PathBuf, String)>)> {
+    pub fn read(&self) -> Result<(Vec<Recorded>, Vec<Unreadable>)> {
         let entries = match std::fs::read_dir(&self.dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
             entries => entries.context(ErrorKind::State, || format!("cannot read `{}`", self.dir.display()))?,

@@ -12,7 +12,7 @@ mod state;
 
 pub use endpoint::{CgroupVersion, Endpoint, Isolation, MemoryLimit, RunnerPaths};
 pub use holder::{Holder, HolderState};
-pub use journal::{Journal, JournalEntry, Recorded};
+pub use journal::{Journal, JournalEntry, Recorded, Unreadable};
 pub use labels::{Labels, MANAGED as MANAGED_LABEL};
 pub use owner::OwnerId;
 pub use record::{LeaseRecord, RECORD_VERSION};

@@ -24,6 +24,8 @@ pub struct Cmd {
     envs: Vec<(OsString, OsString)>,
     clear_env: bool,
     current_dir: Option<std::path::PathBuf>,
+    shown_as: Option<OsString>,
+    outlives_us: bool,
     kind: ErrorKind,
 }
 
@@ -64,6 +66,8 @@ impl Cmd {
             envs: Vec::new(),
             clear_env: false,
             current_dir: None,
+            shown_as: None,
+            outlives_us: false,
             kind,
         }
     }
@@ -115,17 +119,39 @@ impl Cmd {
         self
     }
 
+    /// The name that the child is listed under, where the program's path is none that says anything.
+    #[must_use]
+    pub fn shown_as(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.shown_as = Some(name.as_ref().to_owned());
+        self
+    }
+
+    /// For the one child that goes on when this process has ended: it is not killed when its handle is dropped, and it
+    /// stays in our process group, so that it can begin a session of its own.
+    #[must_use]
+    pub fn outliving_us(mut self) -> Self {
+        self.outlives_us = true;
+        self
+    }
+
     /// The program and its arguments, for logs and golden tests.
     pub fn argv(&self) -> Vec<String> {
         std::iter::once(&self.program).chain(&self.args).map(|part| part.to_string_lossy().into_owned()).collect()
     }
 
-    /// The `tokio` command: own process group, killed when its handle is dropped, nothing inherited on stdin.
+    /// The `tokio` command: own process group and killed when its handle is dropped (unless it is to outlive us), nothing
+    /// inherited on stdin.
     #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
     pub fn into_command(self) -> Command {
         tracing::debug!(argv = ?self.argv(), "start");
         let mut command = Command::new(&self.program);
-        command.args(&self.args).process_group(0).kill_on_drop(true).stdin(Stdio::null());
+        command.args(&self.args).stdin(Stdio::null());
+        if !self.outlives_us {
+            command.process_group(0).kill_on_drop(true);
+        }
+        if let Some(name) = &self.shown_as {
+            command.arg0(name);
+        }
         if self.clear_env {
             command.env_clear();
         }

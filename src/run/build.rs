@@ -94,7 +94,9 @@ impl Run<'_> {
             () = token.cancelled() => return Err(self.cancelled()),
             ready = Ready::get(self) => ready?,
         };
-        let built = self.attempts(&ready).await?;
+        let built = self.attempts(&ready).await;
+        self.warn_all(ready.custodian.finish().await);
+        let built = built?;
         // The runner is gone; what is left to do can be given up at once.
         tokio::select! {
             biased;

@@ -15,6 +15,7 @@ mod conformance;
 mod context;
 mod context_dockerignore;
 mod context_project;
+mod custody_reaper;
 mod events;
 mod help;
 mod local;

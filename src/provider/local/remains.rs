@@ -68,23 +68,30 @@ impl Remains {
     /// [`ErrorKind::ReleaseUnconfirmed`] naming each thing that is left.
     pub(super) async fn remove(&self) -> Result<()> {
         let mut left = Vec::new();
+        if let Some(cgroup) = &self.cgroup {
+            // Ends the processes; what one of them still makes as it is killed goes when all have ended.
+            let _ = cgroup.remove().await;
+        }
+        self.wait_for_processes().await;
         if let Some(cgroup) = &self.cgroup
             && let Err(error) = cgroup.remove().await
         {
             left.push(error.message());
         }
-        self.wait_for_processes().await;
-        let mounts = self.mounts();
-        if mounts.is_empty() {
-            // The runtime directory is the last: it holds the record.
-            for dir in [&self.dirs.data, &self.dirs.runtime] {
-                if let Err(error) = remove_tree(dir, self.rootlesskit.as_deref()).await {
-                    left.push(error.message());
-                }
-            }
-        }
         left.extend(self.processes().into_iter().map(|name| format!("process {name}")));
+        let mounts = self.mounts();
+        if mounts.is_empty()
+            && let Err(error) = remove_tree(&self.dirs.data, self.rootlesskit.as_deref()).await
+        {
+            left.push(error.message());
+        }
         left.extend(mounts.into_iter().map(|mount| format!("mount `{mount}`")));
+        // It holds the record, without which nobody would find the rest.
+        if left.is_empty()
+            && let Err(error) = remove_tree(&self.dirs.runtime, self.rootlesskit.as_deref()).await
+        {
+            left.push(error.message());
+        }
         if left.is_empty() {
             return Ok(());
         }

@@ -38,12 +38,12 @@ impl Leftovers {
     }
 
     /// Waits, bounded, for what only the kernel or an asynchronous sweep takes away.
-    pub(crate) async fn assert_none_soon(&self) {
-        for _ in 0..200 {
+    pub(crate) fn assert_none_soon(&self) {
+        for _ in 0..400 {
             if self.find().is_empty() {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
         self.assert_none();
     }

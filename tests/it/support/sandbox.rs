@@ -134,17 +134,28 @@ impl Sandbox {
         Running { child: command.spawn().unwrap(), sandbox: self }
     }
 
-    /// Nothing of any lease in `envelope`, and no process, mount or temporary file of this world, is left.
+    /// Nothing of the run and of any lease in `stdout`'s envelope, and no process, mount or temporary file of this world,
+    /// is left.
     pub(crate) fn assert_nothing_left(&self, stdout: &str) {
-        let tmp = self.dir.path().join("tmp");
-        Leftovers::of(self.dir.path().to_string_lossy(), [tmp.clone()]).assert_none();
-        if let Ok(envelope) = serde_json::from_str::<Value>(stdout) {
-            for attempt in envelope["attempts"].as_array().into_iter().flatten() {
-                let lease = attempt["lease_id"].as_str().unwrap();
-                let dirs = [PathBuf::from("/run/lian-build"), self.dir.path().join("cache/lian-build/leases")];
-                Leftovers::of(lease, dirs).assert_none();
-            }
+        self.leftovers(stdout).iter().for_each(Leftovers::assert_none);
+    }
+
+    /// As [`Sandbox::assert_nothing_left`], where a reaper may still be at work.
+    pub(crate) fn assert_nothing_left_soon(&self, stdout: &str) {
+        self.leftovers(stdout).iter().for_each(Leftovers::assert_none_soon);
+    }
+
+    fn leftovers(&self, stdout: &str) -> Vec<Leftovers> {
+        let mut all = vec![Leftovers::of(self.dir.path().to_string_lossy(), [self.dir.path().join("tmp")])];
+        let Ok(envelope) = serde_json::from_str::<Value>(stdout) else { return all };
+        // The reaper names its run.
+        all.extend(envelope["run_id"].as_str().map(|run| Leftovers::of(run, [])));
+        for attempt in envelope["attempts"].as_array().into_iter().flatten() {
+            let lease = attempt["lease_id"].as_str().unwrap();
+            let dirs = [PathBuf::from("/run/lian-build"), self.dir.path().join("cache/lian-build/leases")];
+            all.push(Leftovers::of(lease, dirs));
         }
+        all
     }
 }
 
