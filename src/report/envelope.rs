@@ -181,6 +181,9 @@ pub struct Attempt {
     pub oom: Option<Oom>,
     /// True when the runner is verified gone.
     pub released: bool,
+    /// Until when the runner was left standing after a failure, in UTC as in RFC 3339; `null` when it was not.
+    #[serde(default)]
+    pub kept_until: Option<String>,
 }
 
 /// How an attempt ended.
@@ -381,6 +384,7 @@ mod tests {
                 evidence: vec!["oom_kill grew by 1".to_owned()],
             }),
             released: true,
+            kept_until: None,
         });
         envelope
     }
@@ -405,7 +409,7 @@ mod tests {
                     "cost": { "amount": "0.01", "currency": "EUR", "billed_hours": 1 },
                     "oom": { "verdict": "proven", "step": null, "victim": "rustc",
                         "evidence": ["oom_kill grew by 1"] },
-                    "released": true }],
+                    "released": true, "kept_until": null }],
                 "cache": { "imported": [], "exported": [] }, "warnings": [],
                 "error": { "kind": "out_of_memory", "message": "memory ran out", "hints": ["take `cax21`"],
                     "step": null, "log_tail": [], "excerpt": [], "log": null },

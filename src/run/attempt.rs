@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::keeping::{self, Kept};
 use super::on_runner::{OnRunner, Solved};
 use super::publish::Built;
 use super::{Prepared, Services, Signals};
 use crate::custody::{Custodian, HeldLease};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::ids::{LeaseId, RunId};
 use crate::lease::{Endpoint, Holder, Isolation, LeaseRequest};
 use crate::plan::Tier;
@@ -37,6 +38,8 @@ pub(super) struct Job<'a> {
     pub(super) on_lease: &'a dyn Fn(),
     /// How long a runner whose build failed is kept.
     pub(super) keep_failed: Option<Duration>,
+    /// Whether what ended so, with or without steps having run, is tried again on a new runner.
+    pub(super) is_tried_again: &'a dyn Fn(&End, bool) -> bool,
     /// True when memory was asked for, by the user or because it ran out: then it is never reduced.
     pub(super) memory_is_explicit: bool,
 }
@@ -79,14 +82,24 @@ pub(super) enum End {
     Cancelled,
 }
 
+/// What became of an attempt's runner.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It is verified gone.
+    Gone,
+    /// It was left standing, because the caller asked for it.
+    Kept(Kept),
+    /// It may still exist.
+    Unconfirmed(Error),
+}
+
 /// An attempt with everything that is known of it.
 #[derive(Debug)]
 pub(super) struct Attempted {
     pub(super) lease_id: LeaseId,
     pub(super) end: End,
     pub(super) facts: Facts,
-    /// `Err` when something may be left.
-    pub(super) released: Result<()>,
+    pub(super) runner: Fate,
 }
 
 /// Leases, works, releases.
@@ -96,7 +109,7 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier, lease_id: L
     let lease = match job.custodian.begin(request(job, number, tier, &lease_id)).await {
         Ok(lease) => lease,
         // Nothing was asked for, so there is nothing to release.
-        Err(error) => return Attempted { lease_id, end: End::Broken(error), facts, released: Ok(()) },
+        Err(error) => return Attempted { lease_id, end: End::Broken(error), facts, runner: Fate::Gone },
     };
     let end = {
         let work = AssertUnwindSafe(lease_and_work(job, &lease, &cancel, &mut facts)).catch_unwind();
@@ -116,10 +129,16 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier, lease_id: L
             facts.steps = Steps { total: u64::from(counts.total), cached: u64::from(counts.cached) };
         }
     }
-    job.progress.stage("release");
-    let released = lease.release(end.reason(), job.signals.give_up()).await.map(drop);
+    let runner = match keeping::keep(job, &lease, &end, &facts).await {
+        Some(kept) => Fate::Kept(kept),
+        None => {
+            job.progress.stage("release");
+            let released = lease.release(end.reason(), job.signals.give_up()).await;
+            released.map_or_else(Fate::Unconfirmed, |_| Fate::Gone)
+        }
+    };
     facts.seconds.release = crate::clock::seconds(job.services.clock.monotonic() - started);
-    Attempted { lease_id, end, facts, released }
+    Attempted { lease_id, end, facts, runner }
 }
 
 /// What the provider is asked for.
@@ -182,7 +201,7 @@ async fn lease_and_work(job: &Job<'_>, lease: &HeldLease, cancel: &CancellationT
     }
 }
 
-fn later(now: Timestamp, by: Duration) -> Timestamp {
+pub(super) fn later(now: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| now.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
 
@@ -244,7 +263,11 @@ impl Attempted {
                 End::OutOfMemory(_, judgement) => envelope::Oom::of(judgement),
                 _ => None,
             },
-            released: self.released.is_ok(),
+            released: matches!(self.runner, Fate::Gone),
+            kept_until: match &self.runner {
+                Fate::Kept(kept) => Some(kept.until.to_string()),
+                Fate::Gone | Fate::Unconfirmed(_) => None,
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::attempt::{Attempted, End, Job, attempt};
+use super::attempt::{Attempted, End, Fate, Job, attempt};
 use super::build::Run;
 use super::publish::Built;
 use super::ready::Ready;
@@ -30,11 +30,13 @@ impl Run<'_> {
         let mut number = 1;
         let mut ran_out: Option<(Judgement, Tier)> = None;
         loop {
-            let attempted = self.attempt(ready, number, &tier, ran_out.is_some()).await;
+            let attempted = self.attempt(ready, number, &tier, ran_out.is_some(), budget).await;
             self.note(ready, number, &tier, &attempted).await;
-            if let Err(error) = attempted.released {
+            match attempted.runner {
+                Fate::Gone => {}
+                Fate::Kept(kept) => self.kept = Some(kept),
                 // Nothing more is leased while something may be left.
-                self.unreleased = Some(error);
+                Fate::Unconfirmed(error) => self.unreleased = Some(error),
             }
             if attempted.facts.endpoint.is_some() {
                 // What an earlier attempt's build said is not the word on this one.
@@ -71,7 +73,14 @@ impl Run<'_> {
         }
     }
 
-    async fn attempt(&mut self, ready: &Ready, number: u32, tier: &Tier, ran_out: bool) -> Attempted {
+    async fn attempt(
+        &mut self,
+        ready: &Ready,
+        number: u32,
+        tier: &Tier,
+        ran_out: bool,
+        budget: RetryBudget,
+    ) -> Attempted {
         self.progress.attempt(number, &tier.name);
         let has_leased = Cell::new(self.has_leased);
         let attempted = {
@@ -81,6 +90,17 @@ impl Run<'_> {
                     && let Some(publisher) = publisher
                 {
                     publisher.publish(Event::Started, envelope);
+                }
+            };
+            // As what follows an attempt decides, without using the budget up.
+            let is_tried_again = |end: &End, steps_started: bool| {
+                let (mut budget, prepared) = (budget, &ready.prepared);
+                match end {
+                    End::OutOfMemory(..) => {
+                        budget.after_oom(tier, &prepared.tiers, prepared.plan.sizing.oom_retry).is_ok()
+                    }
+                    End::Lost(error) => is_fault(error) && budget.after_infrastructure_fault(steps_started),
+                    _ => false,
                 }
             };
             let job = Job {
@@ -93,6 +113,7 @@ impl Run<'_> {
                 progress: self.progress,
                 signals: self.signals,
                 on_lease: &on_lease,
+                is_tried_again: &is_tried_again,
                 memory_is_explicit: ready.prepared.plan.sizing.memory_is_explicit || ran_out,
             };
             let lease_id = LeaseId::new();
@@ -108,7 +129,7 @@ impl Run<'_> {
     async fn note(&mut self, ready: &Ready, number: u32, tier: &Tier, attempted: &Attempted) {
         let refused = matches!(&attempted.end, End::NoLease(error) if !is_fault(error));
         let was_leased = attempted.facts.endpoint.is_some();
-        if was_leased || !refused || attempted.released.is_err() {
+        if was_leased || !refused || !matches!(attempted.runner, Fate::Gone) {
             self.envelope.attempts.push(attempted.to_envelope(number, ready.custodian.provider().name(), tier));
         }
         self.warn_all(attempted.facts.warnings.iter().cloned());

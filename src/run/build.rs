@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt as _;
 
 use super::attempt::panicked;
+use super::keeping::Kept;
 use super::ready::Ready;
 use super::{Services, Signals, publish};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,6 +49,7 @@ pub async fn build(
         has_leased: false,
         held: None,
         unreleased: None,
+        kept: None,
     };
     let ended = tokio::select! {
         biased;
@@ -77,6 +79,8 @@ pub(super) struct Run<'a> {
     pub(super) held: Option<LeaseId>,
     /// What may still exist, and be billed.
     pub(super) unreleased: Option<Error>,
+    /// What was left standing because the caller asked for it.
+    pub(super) kept: Option<Kept>,
 }
 
 /// A runner that may still exist, with the command that finishes the job.
@@ -184,6 +188,7 @@ impl Run<'_> {
             Some(log) if !is_cancelled => error.hint(format!("{LOG_HINT} `{log}`")),
             _ => error,
         };
+        let error = self.kept.iter().flat_map(Kept::hints).fold(error, Error::hint);
         self.envelope.fail(&error);
         if let Some(info) = &mut self.envelope.error {
             info.log = log;

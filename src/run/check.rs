@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Prepared, Services};
+use super::{Prepared, Services, keeping};
 use crate::error::{Error, Result};
 use crate::ids::{LeaseId, RunId};
 use crate::inputs::request::BuildRequest;
@@ -64,5 +64,7 @@ async fn refusal(
         holder: None,
         may_be_kept: request.keep_failed.is_some(),
     };
-    config.open()?.check(&lease).await
+    let provider = config.open()?;
+    keeping::check(request, provider.as_ref())?;
+    provider.check(&lease).await
 }

@@ -8,6 +8,7 @@ mod attempts;
 pub mod build;
 pub mod check;
 mod evidence;
+mod keeping;
 mod on_runner;
 pub mod prepare;
 mod publish;

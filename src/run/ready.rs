@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::build::Run;
-use super::{Prepared, prepare, results};
+use super::{Prepared, keeping, prepare, results};
 use crate::custody::{Custodian, Timing, Verdict, sweep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::output;
@@ -68,6 +68,7 @@ impl Ready {
             .queue_timeout(run.request.queue_timeout);
         let journal = Journal::new(&services.dirs.state);
         let custodian = Custodian::new(&config, journal.clone(), Arc::clone(&services.clock), Timing::default())?;
+        keeping::check(run.request, custodian.provider().as_ref())?;
         sweep_abandoned(run, &custodian, &journal, &prepared.owner).await;
         Ok(Self { prepared, custodian, client, secrets })
     }

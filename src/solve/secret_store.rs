@@ -57,6 +57,15 @@ pub async fn put(session: &Session, endpoint: &Endpoint, files: &[SecretFile]) -
     ))
 }
 
+/// Removes every file below the endpoint's secrets directory.
+///
+/// # Errors
+/// [`ErrorKind::Runner`] when the connection is lost or something stays.
+pub async fn remove(session: &Session, endpoint: &Endpoint) -> Result<()> {
+    let argv = ["find", &endpoint.paths.secrets, "-mindepth", "1", "-delete"];
+    session.run(&argv, None).await?.ok("removing the secrets from the runner").map(drop)
+}
+
 /// A tar archive, wiped when dropped. Its size is known first, so that no copy of the secrets is left behind by a
 /// buffer that grew.
 fn pack(files: &[SecretFile]) -> Result<Zeroizing<Vec<u8>>> {

@@ -146,6 +146,10 @@ fn names_and_values() {
         (&["--progress", "fancy"], "fancy"),
         (&["--queue-timeout", "soon"], "10m"),
         (&["--push"], "--tag"),
+        (&["--on-failure", "retry"], "keep=30m"),
+        (&["--on-failure", "keep=25h"], "24 hours"),
+        (&["--on-failure", "keep=10m"], "docker_local"),
+        (&["--on-failure", "keep=10m", "--actor", "ci", "--workspace", "w"], "not for `--actor ci`"),
     ] {
         refused(&sandbox, arguments, 2, text);
     }

@@ -81,13 +81,13 @@ fn may_be_released(known: &Known, args: &ReleaseArgs, site: &Site) -> Result<()>
         return Err(Error::usage(format!("the runner `{name}` belongs to another owner, `{owner}`"))
             .hint("`--owner NAME` says whose runners are yours; `--all-owners` releases it all the same"));
     }
-    let is_held = known.recorded.as_ref().map(|recorded| recorded.held);
-    let in_use = match (known.holder(), is_held) {
-        // Its reaper is at it.
-        (HolderState::Dead, _) => false,
-        (HolderState::Alive, held) => held != Some(false) && known.kept_until().is_none(),
-        (HolderState::Unknown, held) => held == Some(true) && known.kept_until().is_none(),
-    };
+    let is_held = known.recorded.as_ref().is_some_and(|recorded| recorded.held);
+    let in_use = known.kept_until().is_none()
+        && match known.holder() {
+            HolderState::Alive => true,
+            HolderState::Dead => false,
+            HolderState::Unknown => is_held,
+        };
     if !in_use {
         return Ok(());
     }
@@ -99,12 +99,10 @@ fn may_be_released(known: &Known, args: &ReleaseArgs, site: &Site) -> Result<()>
 
 async fn release_known(site: &Site, lease: &LeaseId, known: &Known) -> Result<Released> {
     if let Some(recorded) = &known.recorded
-        && recorded.held
+        && let (LeaseState::Kept { .. }, Some(reaper)) = (&recorded.record.state, &recorded.record.reaper)
     {
-        if let (LeaseState::Kept { .. }, Some(reaper)) = (&recorded.record.state, &recorded.record.reaper) {
-            end(reaper)?;
-        }
-        if wait_until_let_go(site, lease).await? {
+        end(reaper)?;
+        if was_released_by(reaper, site, lease).await? {
             return Ok(Released::Destroyed);
         }
     }
@@ -122,20 +120,23 @@ fn end(reaper: &Holder) -> Result<()> {
     }
 }
 
-/// Waits until no other process holds the lease; true when that one has taken it off the record.
-async fn wait_until_let_go(site: &Site, lease: &LeaseId) -> Result<bool> {
+/// Waits until a reaper has released the lease and taken it off the record; false when it ended without.
+async fn was_released_by(reaper: &Holder, site: &Site, lease: &LeaseId) -> Result<bool> {
     let deadline = Instant::now() + site.timing.release_limit;
     loop {
+        let lives = reaper.state() == HolderState::Alive;
         let (records, _) = site.journal.read()?;
-        match records.iter().find(|recorded| recorded.record.lease_id == *lease) {
-            None => return Ok(true),
-            Some(recorded) if !recorded.held => return Ok(false),
-            Some(_) if Instant::now() > deadline => {
-                let limit = site.timing.release_limit.as_secs();
-                return Err(unconfirmed(&format!("the process that holds it did not release it within {limit} s")));
-            }
-            Some(_) => tokio::time::sleep(LOOK_AGAIN).await,
+        if !records.iter().any(|recorded| recorded.record.lease_id == *lease) {
+            return Ok(true);
         }
+        if !lives {
+            return Ok(false);
+        }
+        if Instant::now() > deadline {
+            let limit = site.timing.release_limit.as_secs();
+            return Err(unconfirmed(&format!("the process {} did not release it within {limit} s", reaper.pid())));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
