@@ -35,6 +35,7 @@ mod readme;
 mod record_sampler;
 mod record_store;
 mod registry;
+mod signals;
 mod spec;
 mod support;
 mod sync;
