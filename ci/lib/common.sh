@@ -104,6 +104,13 @@ cached() {
   printf '%s\n' "$final"
 }
 
+# lian_build ARGUMENT…: runs the command as the tests build it. `cargo run` would compile it once more, with the features that
+# its dependencies have without the tests'.
+lian_build() {
+  cargo test --locked --quiet --manifest-path "$ROOT_DIR/Cargo.toml" --no-run --test it >&2 || return
+  "${CARGO_TARGET_DIR:-$ROOT_DIR/target}/debug/lian-build" "$@"
+}
+
 # need_commands PURPOSE COMMAND…: stops with the names of all that are missing.
 need_commands() {
   local purpose=$1 command missing=()

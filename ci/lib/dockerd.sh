@@ -58,8 +58,7 @@ start_dockerd() {
 load_runner_image() {
   local tar=$1
   [[ $(cat -- "$DOCKERD_DIR/image" 2>/dev/null) != "$tar" ]] || return 0
-  DOCKER_HOST=unix://$DOCKERD_DIR/docker.sock \
-    cargo run --locked --quiet --manifest-path "$ROOT_DIR/Cargo.toml" -- runners image --from "$tar" >/dev/null || return
+  DOCKER_HOST=unix://$DOCKERD_DIR/docker.sock lian_build runners image --from "$tar" >/dev/null || return
   printf '%s' "$tar" >"$DOCKERD_DIR/image"
   # The one that had the name before.
   dockerd_ask image prune --force >/dev/null
@@ -108,4 +107,6 @@ stop_dockerd() {
     cut -d' ' -f2 /proc/self/mounts | grep -F -- "$dir/" | sed 's/^/mount /'
   ) || true
   [[ -z $left ]] || { say "left behind by dockerd: ${left//$'\n'/, }"; return 1; }
+  # containerd's sockets are all that is in it now.
+  rm -rf -- "$dir/exec"
 }

@@ -11,7 +11,5 @@ setup_runner_image() {
 
 # make_runner_image DIR: fills it.
 make_runner_image() {
-  local out=$1
-  cd -- "$ROOT_DIR" || return
-  LIAN_BUILDKIT_DIR=$RUNNER_BUILDKIT cargo run --locked --quiet -- runners image --output "$out/root.tar"
+  LIAN_BUILDKIT_DIR=$RUNNER_BUILDKIT lian_build runners image --output "$1/root.tar"
 }
