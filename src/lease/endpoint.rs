@@ -110,3 +110,10 @@ pub struct Endpoint {
     /// What the result must say, too: memory reduced, or its limit not enforced.
     pub warnings: Vec<String>,
 }
+
+impl Endpoint {
+    /// True when nothing else runs on the runner's machine, so that what its kernel says of all of it speaks of this lease.
+    pub fn is_own_machine(&self) -> bool {
+        !self.shared && self.isolation == Isolation::Vm
+    }
+}

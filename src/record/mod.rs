@@ -15,7 +15,7 @@ mod store;
 pub use advice::{Advice, Approved, MIN_SAMPLES};
 pub use attempt::AttemptRecord;
 pub use metrics::Metrics;
-pub use sampler::{Sampler, SamplerScope};
+pub use sampler::{MACHINE_PRESSURE, Pressure, Sampler, SamplerOptions, SamplerScope};
 pub use samples::{Sample, Samples};
 pub use sqlite::SqliteStore;
 pub use store::StateStore;

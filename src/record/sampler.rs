@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::process::Child;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::samples::Sample;
 use crate::lease::{CgroupVersion, MemoryLimit};
 use crate::record::Samples;
 
@@ -53,20 +54,37 @@ impl From<&MemoryLimit> for SamplerScope {
 
 impl SamplerScope {
     /// The command to run on the runner, as an argv. Standard input and output must be piped to [`Sampler::start`].
-    pub fn argv(&self) -> Vec<String> {
-        self.argv_below(CGROUP_ROOT)
-    }
-
-    /// As [`SamplerScope::argv`], with the hierarchies mounted at `root`.
-    pub fn argv_below(&self, root: &str) -> Vec<String> {
+    pub fn argv(&self, options: &SamplerOptions) -> Vec<String> {
         let (version, parent) = match self {
             Self::Cgroup { version: CgroupVersion::V1, parent } => ("v1", parent.as_str()),
             Self::Cgroup { version: CgroupVersion::V2, parent } => ("v2", parent.as_str()),
             Self::Machine => ("machine", ""),
         };
-        ["sh", "-c", SCRIPT, "lian-sampler", version, root, parent].map(str::to_owned).to_vec()
+        let root = options.cgroup_root.as_deref().unwrap_or(CGROUP_ROOT);
+        let pressure = options.machine_pressure.as_deref().unwrap_or_default();
+        let base = options.base.map_or_else(String::new, |bytes| bytes.to_string());
+        ["sh", "-c", SCRIPT, "lian-sampler", version, root, parent, pressure, &base].map(str::to_owned).to_vec()
     }
 }
+
+/// What else the sampler is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SamplerOptions {
+    /// Where the cgroup hierarchies are mounted, when not where they usually are.
+    pub cgroup_root: Option<String>,
+    /// The file with the whole machine's memory pressure, where nothing else runs there. The pressure of a group of the
+    /// lease's own (cgroup v2) is always read.
+    pub machine_pressure: Option<String>,
+    /// [`Samples::base`] of a sampler that this one goes on for.
+    pub base: Option<u64>,
+}
+
+/// The file with a machine's memory pressure.
+pub const MACHINE_PRESSURE: &str = "/proc/pressure/memory";
+
+/// The share of the last minute in which every task stood still for memory, in hundredths of a percent; `None` where the
+/// kernel does not say.
+pub type Pressure = Option<u32>;
 
 /// A running sampler. Dropping it ends the measuring.
 #[derive(Debug)]
@@ -80,11 +98,12 @@ impl Sampler {
     /// output piped. Must be called within the runtime.
     pub fn start(mut child: Child) -> Self {
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        Self::start_on(stdin, stdout, child)
+        Self::start_on(stdin, stdout, child, watch::Sender::default())
     }
 
-    /// As [`Sampler::start`], through the streams of a process that `guard` keeps alive.
-    pub fn start_on<I, O, G>(stdin: Option<I>, stdout: Option<O>, guard: G) -> Self
+    /// As [`Sampler::start`], through the streams of a process that `guard` keeps alive. Each sample's memory pressure is
+    /// told to `pressure` as it comes.
+    pub fn start_on<I, O, G>(stdin: Option<I>, stdout: Option<O>, guard: G, pressure: watch::Sender<Pressure>) -> Self
     where
         I: AsyncWrite + Unpin + Send + 'static,
         O: AsyncRead + Unpin + Send + 'static,
@@ -95,8 +114,7 @@ impl Sampler {
             let mut output = Vec::new();
             let read = async {
                 if let Some(stdout) = stdout {
-                    // What was read before an error counts.
-                    let _ = stdout.take(MAX_OUTPUT).read_to_end(&mut output).await;
+                    listen(stdout.take(MAX_OUTPUT), &mut output, &pressure).await;
                 }
             };
             let drive = async {
@@ -121,6 +139,20 @@ impl Sampler {
         // The task may have ended already, because the connection broke.
         let _ = self.stop.send(());
         Samples::parse(&self.task.await.unwrap_or_default())
+    }
+}
+
+/// Reads to the end; what was read before an error counts.
+async fn listen(stdout: impl AsyncRead + Unpin, output: &mut Vec<u8>, pressure: &watch::Sender<Pressure>) {
+    let mut stdout = BufReader::new(stdout);
+    loop {
+        let start = output.len();
+        if !matches!(stdout.read_until(b'\n', output).await, Ok(1..)) {
+            return;
+        }
+        if let Some(sample) = output.get(start..).and_then(Sample::parse) {
+            pressure.send_replace(sample.pressure);
+        }
     }
 }
 

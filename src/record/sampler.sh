@@ -2,12 +2,16 @@
 # input, and a last one when that is closed. The caller sets the pace, so nothing is forked after the start: a fork may
 # fail exactly when memory runs out.
 #
-# usage: sh -c '<this>' lian-sampler v1|v2|machine CGROUP_ROOT PARENT
+# usage: sh -c '<this>' lian-sampler v1|v2|machine CGROUP_ROOT PARENT MACHINE_PRESSURE BASE
 #   CGROUP_ROOT  where the hierarchies are mounted: /sys/fs/cgroup
 #   PARENT       the group above all build steps, with a leading slash; not used with `machine`
-# first line:  lian-sampler 1 <memory source> <cpu source> <cpus>     (a source is `cgroup` or `machine`)
-# then:        <1/100 s since boot> <ns of CPU used so far> <bytes that cannot be reclaimed>
-version=$1 root=$2 parent=$3
+#   MACHINE_PRESSURE  /proc/pressure/memory where nothing else runs on the machine, else empty; the group's own is
+#                preferred
+#   BASE         with `machine`: the bytes in use at the start of an earlier sampler, or empty
+# first line:  lian-sampler 1 <memory source> <cpu source> <cpus> <base>     (a source is `cgroup` or `machine`)
+# then:        <1/100 s since boot> <ns of CPU used so far> <bytes that cannot be reclaimed> [<pressure>]
+#              where pressure is the 1/100 % of the last minute in which all tasks stood still for memory
+version=$1 root=$2 parent=$3 stalls=${4:-} base=${5:-}
 
 # The v1 cpuacct group of the same name appears with the first step; its hierarchy is there from the start.
 cpuacct=
@@ -78,21 +82,35 @@ cpu_machine() {
     cpu=$((user + nice + system + irq + softirq))0000000
 }
 
+# Sets `full`, empty when the kernel does not say.
+pressure() {
+    full=
+    [ -n "$stalls" ] || return 0
+    while read -r kind _ minute _; do
+        if [ "$kind" = full ]; then
+            minute=${minute#avg60=}
+            full=${minute%.*}${minute#*.}
+        fi
+    done <"$stalls"
+}
+
 sample() {
     "memory_$version" && "cpu_$cpu_from" && read -r uptime _ </proc/uptime || return 0
-    echo "${uptime%.*}${uptime#*.} $cpu $memory"
+    pressure 2>/dev/null
+    echo "${uptime%.*}${uptime#*.} $cpu $memory${full:+ $full}"
 }
 
 case $version in
 v1) cpu_from=v1 && if [ -z "$cpuacct" ]; then cpu_from=machine; fi ;;
 v2) cpu_from=v2 ;;
-machine) cpu_from=machine && memory_machine && base=$memory ;;
+machine) cpu_from=machine && if [ -z "$base" ]; then memory_machine && base=$memory; fi ;;
 *) echo "lian-sampler: unknown source $version" >&2 && exit 2 ;;
 esac
 memory_source=cgroup cpu_source=cgroup
 if [ "$version" = machine ]; then memory_source=machine; fi
 if [ "$cpu_from" = machine ]; then cpu_source=machine; fi
-echo "lian-sampler 1 $memory_source $cpu_source $(nproc 2>/dev/null || echo 0)"
+if [ "$version" = v2 ] && [ -r "$root$parent/memory.pressure" ]; then stalls=$root$parent/memory.pressure; fi
+echo "lian-sampler 1 $memory_source $cpu_source $(nproc 2>/dev/null || echo 0) ${base:-0}"
 
 sample
 while read -r _; do sample; done

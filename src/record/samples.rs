@@ -4,7 +4,7 @@
 //! are passed over, and numbers are kept within what a machine can be.
 
 use crate::plan::GB;
-use crate::record::{Metrics, quantile};
+use crate::record::{Metrics, Pressure, quantile};
 
 /// The first words of the first line: name and version.
 const HEAD: &str = "lian-sampler 1 ";
@@ -31,6 +31,20 @@ pub struct Sample {
     pub cpu_ns: u64,
     /// Memory that cannot be reclaimed, in bytes.
     pub memory: u64,
+    /// How much of the last minute all tasks stood still for memory.
+    pub pressure: Pressure,
+}
+
+impl Sample {
+    /// Reads `<ticks> <cpu> <memory>[ <pressure>]`, decimal numbers, with or without the line's end.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(line).ok()?.trim_end_matches('\n').split(' ');
+        let mut number = || words.next()?.parse::<u64>().ok();
+        let (ticks, cpu_ns, memory) = (number()?, number()?, number()?);
+        let pressure = words.next().map(str::parse::<u32>).transpose().ok()?;
+        let is_sample = words.next().is_none() && memory <= MAX_BYTES;
+        is_sample.then_some(Self { ticks, cpu_ns, memory, pressure })
+    }
 }
 
 /// The samples of one attempt, in order of time.
@@ -38,6 +52,7 @@ pub struct Sample {
 pub struct Samples {
     samples: Vec<Sample>,
     cpus: Option<u32>,
+    base: Option<u64>,
     whole_machine: bool,
 }
 
@@ -46,16 +61,30 @@ impl Samples {
     pub fn parse(output: &[u8]) -> Self {
         let mut read = Self::default();
         for line in output.split(|byte| *byte == b'\n') {
-            let Ok(line) = std::str::from_utf8(line) else { continue };
-            if let Some(head) = line.strip_prefix(HEAD) {
-                read.head(head);
-            } else if let Some(sample) = parse_sample(line)
-                && read.samples.last().is_none_or(|last| last.ticks <= sample.ticks && last.cpu_ns <= sample.cpu_ns)
-            {
-                read.samples.push(sample);
+            if let Some(head) = line.strip_prefix(HEAD.as_bytes()) {
+                read.head(&String::from_utf8_lossy(head));
+            } else if let Some(sample) = Sample::parse(line) {
+                read.push(sample);
             }
         }
         read
+    }
+
+    /// Adds what a later sampler of the same runner said.
+    pub fn append(&mut self, later: Self) {
+        self.whole_machine |= later.whole_machine;
+        self.cpus = self.cpus.or(later.cpus);
+        self.base = self.base.or(later.base);
+        for sample in later.samples {
+            self.push(sample);
+        }
+    }
+
+    /// Time and CPU never go back on one runner.
+    fn push(&mut self, sample: Sample) {
+        if self.samples.last().is_none_or(|last| last.ticks <= sample.ticks && last.cpu_ns <= sample.cpu_ns) {
+            self.samples.push(sample);
+        }
     }
 
     fn head(&mut self, words: &str) {
@@ -63,6 +92,12 @@ impl Samples {
         let sources = [words.next(), words.next()];
         self.whole_machine = sources.contains(&Some("machine"));
         self.cpus = words.next().and_then(|cpus| cpus.parse().ok()).filter(|cpus| *cpus > 0);
+        self.base = words.next().and_then(|base| base.parse().ok()).filter(|base| *base > 0);
+    }
+
+    /// With numbers of the whole machine: the bytes in use at the start, which are not counted.
+    pub fn base(&self) -> Option<u64> {
+        self.base
     }
 
     /// True when memory or CPU are those of the whole machine, as the steps have no cgroup of their own: whatever else
@@ -113,14 +148,6 @@ impl Samples {
             })
             .collect()
     }
-}
-
-/// Reads `<ticks> <cpu> <memory>`, three decimal numbers.
-fn parse_sample(line: &str) -> Option<Sample> {
-    let mut words = line.split(' ');
-    let mut number = || words.next()?.parse::<u64>().ok();
-    let sample = Sample { ticks: number()?, cpu_ns: number()?, memory: number()? };
-    (words.next().is_none() && sample.memory <= MAX_BYTES).then_some(sample)
 }
 
 fn gigabytes(bytes: u64) -> f64 {
@@ -185,6 +212,25 @@ mod tests {
         let samples = Samples::parse(&text(4, &[(0, 0, 1), (50, 500, 1), (100, 1000, 1), (101, 1040, 1)]));
         let metrics = samples.metrics().unwrap();
         assert!(metrics.cpu_p95 < 1.1, "{metrics:?}");
+    }
+
+    #[test]
+    fn a_later_sampler_goes_on_where_the_first_one_ended() {
+        let mut samples = Samples::parse(&text(4, &[(100, 0, 1024), (150, 500, 1024)]));
+        samples.append(Samples::parse(&text(4, &[(140, 400, 4096), (250, 1500, 2048)])));
+        assert_eq!(samples.iter().map(|sample| sample.ticks).collect::<Vec<_>>(), [100, 150, 250]);
+        assert_eq!(samples.metrics(), Some(Metrics { cpu_p95: 1.0, mem_p95: 2.0, mem_peak: 2.0 }));
+    }
+
+    #[test]
+    fn pressure_is_read_where_it_is_said() {
+        let pressure = |line: &str| Sample::parse(line.as_bytes()).map(|sample| sample.pressure);
+        assert_eq!(pressure("1 2 3\n"), Some(None));
+        assert_eq!(pressure("1 2 3 9731\n"), Some(Some(9731)));
+        assert_eq!(pressure("1 2 3 005"), Some(Some(5)));
+        for odd in ["1 2 3 ", "1 2 3 x", "1 2 3 4 5", "1 2"] {
+            assert_eq!(pressure(odd), None, "{odd}");
+        }
     }
 
     #[test]

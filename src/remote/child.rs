@@ -1,30 +1,25 @@
 //! [`RemoteChild`]: a running remote command with its three streams.
 
+use std::process::ExitStatus;
+
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
-use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::process::exit_code;
+use super::ConnectionLost;
+use crate::error::{Context as _, ErrorKind, Result};
 
-/// A running remote command. Dropping it ends the local `ssh`, which closes the remote's standard input and output;
-/// a remote process that must end then is started with [`super::Session::spawn_tied`].
+/// A running remote command. Dropping it ends the local `ssh`, which closes the remote's standard input and output; the
+/// remote process ends then only if it reads or writes.
 #[derive(Debug)]
 pub struct RemoteChild {
     child: Child,
-    /// Of a tied command: open until this is dropped. `wait` would close what is still in the child.
-    tie: Option<ChildStdin>,
 }
 
 impl RemoteChild {
     pub(super) fn new(child: Child) -> Self {
-        Self { child, tie: None }
+        Self { child }
     }
 
-    pub(super) fn tied(mut child: Child) -> Self {
-        let tie = child.stdin.take();
-        Self { child, tie }
-    }
-
-    /// The remote's standard input; `None` once taken, and for a tied command.
+    /// The remote's standard input; `None` once taken. What is not taken is closed by [`RemoteChild::wait`].
     pub fn stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
@@ -42,15 +37,10 @@ impl RemoteChild {
     /// Waits for the end and yields the remote exit code.
     ///
     /// # Errors
-    /// [`ErrorKind::Runner`] when the connection was lost.
+    /// [`ConnectionLost`] when that happened.
     pub async fn wait(&mut self) -> Result<i32> {
         let status = self.child.wait().await.context(ErrorKind::Runner, || "cannot wait for `ssh`".to_owned())?;
-        connection_code(exit_code(status))
-    }
-
-    /// Lets a tied command end by SIGTERM; [`RemoteChild::wait`] then says how it did.
-    pub fn untie(&mut self) {
-        self.tie = None;
+        remote_code(status, "")
     }
 
     /// Ends the local `ssh` at once.
@@ -60,7 +50,10 @@ impl RemoteChild {
     }
 }
 
-/// 255 is what `ssh` says for itself.
-pub(super) fn connection_code(code: i32) -> Result<i32> {
-    if code == 255 { Err(Error::new(ErrorKind::Runner, "the SSH connection to the runner was lost")) } else { Ok(code) }
+/// The remote exit code. 255 is what `ssh` says for itself; an `ssh` that a signal ended says nothing of the remote command.
+pub(super) fn remote_code(status: ExitStatus, said: &str) -> Result<i32> {
+    match status.code() {
+        Some(code) if code != 255 => Ok(code),
+        _ => Err(ConnectionLost::error("the SSH connection to the runner was lost", said)),
+    }
 }

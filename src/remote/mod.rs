@@ -5,6 +5,7 @@
 //! in one place. Arguments reach the runner's shell quoted, never pasted. It knows nothing of BuildKit.
 
 mod child;
+mod connection_lost;
 mod enter;
 mod output;
 mod quote;
@@ -13,6 +14,7 @@ mod session;
 mod ssh_config;
 
 pub use child::RemoteChild;
+pub use connection_lost::ConnectionLost;
 pub use enter::enter;
 pub use output::{MAX_STDERR, MAX_STDOUT, RemoteOutput};
 pub use quote::shell_line;

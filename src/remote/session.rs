@@ -10,7 +10,7 @@ use super::output::read_bounded;
 use super::{MAX_STDERR, MAX_STDOUT, RemoteChild, RemoteOutput, RemoteShell, child, shell_line, ssh_config};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::lease::Endpoint;
-use crate::process::{Cmd, exit_code};
+use crate::process::Cmd;
 
 /// The longest control socket path that works everywhere: macOS allows 104 bytes with the NUL, and `ssh` adds a dot
 /// and 16 characters while it binds.
@@ -18,19 +18,6 @@ const MAX_CONTROL_PATH: usize = 104 - 1 - 17;
 
 /// How long the connection may take to stand.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
-
-/// A remote command whose standard input stays open while it may run: it gets SIGTERM when our side is gone. The
-/// watcher holds none of the output streams, so `sshd` sees the end when the command's own ends are closed.
-const TIED: &str = r#"exec 3<&0
-"$@" </dev/null 3<&- &
-child=$!
-( while read -r _; do :; done <&3; kill -TERM "$child" ) >/dev/null 2>&1 &
-watcher=$!
-exec 3<&-
-wait "$child"
-code=$?
-kill "$watcher" 2>/dev/null
-exit "$code""#;
 
 /// One multiplexed SSH connection. [`Session::close`] ends its master; dropping it asks the master to end too, without
 /// waiting, and an idle master ends by itself within a minute.
@@ -96,8 +83,8 @@ impl Session {
     /// Runs a command on the runner to its end. `stdin` is all it can read.
     ///
     /// # Errors
-    /// [`ErrorKind::Runner`] when the connection is lost or the command says more than [`MAX_STDOUT`]. A non-zero exit
-    /// is not an error here.
+    /// [`super::ConnectionLost`] when that happened; [`ErrorKind::Runner`] when the command says more than
+    /// [`MAX_STDOUT`]. A non-zero exit is not an error here.
     pub async fn run<S: AsRef<str>>(&self, argv: &[S], stdin: Option<&[u8]>) -> Result<RemoteOutput> {
         let mut child = self.command(argv).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
         let input = child.stdin.take();
@@ -114,10 +101,7 @@ impl Session {
         let ((), stdout, stderr) =
             tokio::try_join!(feed, read_bounded(stdout, MAX_STDOUT), read_bounded(stderr, MAX_STDERR))?;
         let status = child.wait().await.context(ErrorKind::Runner, || "cannot wait for `ssh`".to_owned())?;
-        let code = exit_code(status);
-        child::connection_code(code).map_err(|error| {
-            error.because(std::io::Error::other(crate::sanitise::lines(String::from_utf8_lossy(&stderr).trim())))
-        })?;
+        let code = child::remote_code(status, &String::from_utf8_lossy(&stderr))?;
         Ok(RemoteOutput { code, stdout, stderr })
     }
 
@@ -128,17 +112,6 @@ impl Session {
     pub fn spawn<S: AsRef<str>>(&self, argv: &[S]) -> Result<RemoteChild> {
         let child = self.command(argv).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
         Ok(RemoteChild::new(child))
-    }
-
-    /// As [`Session::spawn`], for a command that reads nothing and must not outlive us: on the runner it gets SIGTERM
-    /// when the returned child is dropped or untied, when we end, and when the connection is lost.
-    ///
-    /// # Errors
-    /// As [`Session::spawn`].
-    pub fn spawn_tied<S: AsRef<str>>(&self, argv: &[S]) -> Result<RemoteChild> {
-        let tied: Vec<&str> = ["sh", "-c", TIED, "tied"].into_iter().chain(argv.iter().map(AsRef::as_ref)).collect();
-        let child = self.command(&tied).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
-        Ok(RemoteChild::tied(child))
     }
 
     /// What rsync needs to go over the same connection.

@@ -8,6 +8,12 @@ use crate::lease::Endpoint;
 /// Seconds after which an idle master ends by itself: the bound on how long it outlives a killed parent.
 const PERSIST_SECONDS: u32 = 60;
 
+/// A connection that went dead without a word is noticed when this many questions, asked this far apart, had no answer:
+/// after 20 s, for `ssh` gives up when the next one would be due. Shorter, and a runner under memory pressure would be
+/// taken for a broken line.
+const ALIVE_COUNT: u32 = 3;
+const ALIVE_INTERVAL_SECONDS: u32 = 5;
+
 /// The configuration file's text. `known_hosts` and `control` are this session's own files.
 ///
 /// # Errors
@@ -32,8 +38,8 @@ pub(super) fn render(endpoint: &Endpoint, known_hosts: &Path, control: &Path) ->
         ("ForwardX11", "no".to_owned()),
         ("RequestTTY", "no".to_owned()),
         ("ConnectTimeout", "20".to_owned()),
-        ("ServerAliveInterval", "15".to_owned()),
-        ("ServerAliveCountMax", "4".to_owned()),
+        ("ServerAliveInterval", ALIVE_INTERVAL_SECONDS.to_string()),
+        ("ServerAliveCountMax", ALIVE_COUNT.to_string()),
         ("TCPKeepAlive", "yes".to_owned()),
         ("LogLevel", "ERROR".to_owned()),
         ("ControlPath", quoted_path(control)?),

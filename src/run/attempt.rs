@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::keeping::{self, Kept};
-use super::on_runner::{OnRunner, Solved};
+use super::on_runner::{self, Solved};
 use super::publish::Built;
 use super::{Prepared, Services, Signals};
 use crate::custody::{Custodian, HeldLease};
@@ -56,6 +56,8 @@ pub(super) struct Facts {
     pub(super) bytes_synced: u64,
     pub(super) steps: Steps,
     pub(super) steps_started: bool,
+    /// True once the steps above are known: a build is asked for them once.
+    pub(super) steps_taken: bool,
     /// False when every instruction came from the cache.
     pub(super) ran_anything: bool,
     pub(super) metrics: Option<Metrics>,
@@ -122,11 +124,11 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier, lease_id: L
     };
     let started = job.services.clock.monotonic();
     facts.finish(started);
-    if matches!(end, End::Cancelled) && facts.solve_started.is_some() {
-        // What was seen of the steps until the signal came; a moment at most.
+    if facts.solve_started.is_some() && !facts.steps_taken {
+        // The solve was dropped, by a signal or because the runner is gone. What was seen of the steps until then; a moment
+        // at most.
         if let Ok(state) = tokio::time::timeout(Duration::from_millis(200), job.progress.end_build()).await {
-            let counts = state.counts();
-            facts.steps = Steps { total: u64::from(counts.total), cached: u64::from(counts.cached) };
+            facts.take_steps(&state);
         }
     }
     let runner = match keeping::keep(job, &lease, &end, &facts).await {
@@ -189,8 +191,7 @@ async fn lease_and_work(job: &Job<'_>, lease: &HeldLease, cancel: &CancellationT
     (job.on_lease)();
     crate::failpoint::reach("on-lease");
     job.progress.stage("sync");
-    let runner = OnRunner { job, endpoint: &endpoint, deadline };
-    match runner.work(facts).await {
+    match on_runner::work(job, lease, &endpoint, deadline, facts).await {
         Ok(Solved::Succeeded(built)) => End::Succeeded(built),
         Ok(Solved::Failed(failure, judgement)) => End::Failed(failure, judgement),
         Ok(Solved::OutOfMemory(failure, judgement)) => End::OutOfMemory(failure, judgement),

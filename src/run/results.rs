@@ -2,6 +2,8 @@
 //! the strict unpacker.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -136,19 +138,42 @@ fn make_place(dest: &Path, purpose: Purpose) -> Result<()> {
 async fn stream<T, F>(session: &Session, path: &str, receive: F) -> Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(SyncIoBridge<ChildStdout>) -> Result<T> + Send + 'static,
+    F: FnOnce(Noting) -> Result<T> + Send + 'static,
 {
     let mut child = session.spawn(&["cat", "--", path])?;
     let lost = || Error::new(ErrorKind::Runner, "the result cannot be read from the runner");
-    let bridge = SyncIoBridge::new(child.stdout().ok_or_else(lost)?);
+    let ended = Arc::new(AtomicBool::new(false));
+    let stdout = SyncIoBridge::new(child.stdout().ok_or_else(lost)?);
+    let bridge = Noting { stream: stdout, ended: Arc::clone(&ended) };
     // Held open until the end: `cat` does not read it, but its end would end the channel.
     let stdin = child.stdin();
-    let received =
-        tokio::task::spawn_blocking(move || receive(bridge)).await.map_err(|error| lost().because(error))??;
+    let received = tokio::task::spawn_blocking(move || receive(bridge)).await.map_err(|error| lost().because(error))?;
     drop(stdin);
+    if received.is_err() && !ended.load(Ordering::Relaxed) {
+        // It is the content's own fault, and nobody reads on.
+        child.kill();
+        return received;
+    }
     match child.wait().await? {
-        0 => Ok(received),
+        0 => received,
         code => Err(lost().hint(format!("`cat` on the runner ended with exit code {code}"))),
+    }
+}
+
+/// A file of the runner on its way, and whether its end was seen: what is cut short because the connection broke is no
+/// fault of its content.
+struct Noting {
+    stream: SyncIoBridge<ChildStdout>,
+    ended: Arc<AtomicBool>,
+}
+
+impl std::io::Read for Noting {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        if count == 0 && !buffer.is_empty() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        Ok(count)
     }
 }
 

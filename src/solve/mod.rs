@@ -11,6 +11,7 @@ pub mod secret_store;
 pub mod status;
 mod step;
 mod step_log;
+pub mod supervisor;
 pub mod unpack;
 
 pub use build_state::{BuildObserver, BuildState, StepCounts};

@@ -11,7 +11,7 @@ use super::progress::{Statistics, Transferred, progress_line};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::inputs::context::Traits;
 use crate::process::{Cmd, exit_code};
-use crate::remote::RemoteShell;
+use crate::remote::{ConnectionLost, RemoteShell};
 use crate::sanitise;
 
 /// The longest line of rsync's output that is kept, in bytes.
@@ -40,7 +40,8 @@ pub struct SyncRequest<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] when a file changed or vanished while it was sent; [`ErrorKind::State`] when it does not fit on the
-/// runner's disk; [`ErrorKind::Runner`] for everything else.
+/// runner's disk; [`ConnectionLost`] when that happened, and a repetition goes on where this one was;
+/// [`ErrorKind::Runner`] for everything else.
 pub async fn sync(request: SyncRequest<'_>, mut on_progress: impl FnMut(Transferred) + Send) -> Result<Statistics> {
     let mut child = command(&request).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -96,7 +97,8 @@ fn command(request: &SyncRequest<'_>) -> Cmd {
         .arg(if request.files.recursive { "--recursive" } else { "--dirs" })
         .args(request.traits.hard_links.then_some("--hard-links"))
         .args(request.traits.xattrs.then_some("--xattrs"))
-        // The directory is fresh: there is nothing to compare with and nothing to replace atomically.
+        // The directory is fresh: there is nothing to compare with and nothing to replace atomically. After a broken
+        // transfer its half-written file has another time than the source, and is sent again.
         .args(["--whole-file", "--inplace"])
         // Times count to the nanosecond: by default a directory of the same second keeps the time it was made at.
         .arg("--modify-window=-1")
@@ -152,8 +154,21 @@ fn failure(code: i32, errors: &[String]) -> Error {
         11 | 23 | 24 => Error::new(ErrorKind::Runner, format!("the context could not be written on the runner{said}")),
         1 | 2 => Error::new(ErrorKind::Runner, format!("`rsync` does not take our options{said}"))
             .hint("rsync 3.1.3 or newer is needed here and on the runner; macOS brings another program of that name"),
-        code => Error::new(ErrorKind::Runner, format!("`rsync` failed with exit code {code}{said}")),
+        code => {
+            let message = format!("`rsync` failed with exit code {code}{said}");
+            if is_connection_code(code) {
+                ConnectionLost::error(message, "")
+            } else {
+                Error::new(ErrorKind::Runner, message)
+            }
+        }
     }
+}
+
+/// Codes that say that the stream broke: socket and protocol errors, timeouts, `ssh`'s own code, signals. What was sent so
+/// far stays, and another run goes on from there.
+const fn is_connection_code(code: i32) -> bool {
+    matches!(code, 10 | 12 | 20 | 30 | 35 | 255) || code > 128
 }
 
 #[cfg(test)]
@@ -263,5 +278,17 @@ mod tests {
         assert_eq!(failure_of(23, "rsync: [receiver] mkstemp failed: Permission denied"), ErrorKind::Runner);
         assert_eq!(failure_of(11, "rsync: [receiver] write failed"), ErrorKind::Runner);
         assert_eq!(failure_of(255, "Connection closed"), ErrorKind::Runner);
+    }
+
+    #[test]
+    fn only_a_broken_stream_is_worth_another_try() {
+        let is_lost = |code, text: &str| ConnectionLost::is_cause_of(&failure(code, &[text.to_owned()]));
+        for code in [12, 30, 137, 255] {
+            assert!(is_lost(code, "rsync error: error in rsync protocol data stream"), "{code}");
+        }
+        assert!(!is_lost(12, "rsync: [receiver] write failed: No space left on device (28)"));
+        assert!(
+            !is_lost(127, "sh: rsync: not found") && !is_lost(1, "unknown option") && !is_lost(23, "[sender] gone")
+        );
     }
 }

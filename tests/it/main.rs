@@ -17,6 +17,7 @@ mod context_dockerignore;
 mod context_project;
 mod custody_reaper;
 mod events;
+mod faults_connection;
 mod help;
 mod local;
 mod local_hostile;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use lian_build::error::ErrorKind;
 use lian_build::lease::{CgroupVersion, MemoryLimit};
 use lian_build::process::Cmd;
-use lian_build::record::{Metrics, Sampler, SamplerScope, Samples};
+use lian_build::record::{Metrics, Sampler, SamplerOptions, SamplerScope, Samples};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -138,7 +138,7 @@ done(); told()
 async fn memory_is_what_cannot_be_reclaimed() {
     let group = Group::new("memory");
     let mut helper = group.python(FILLER);
-    let mut sampler = Paced::start(&group.scope().argv()).await;
+    let mut sampler = Paced::start(&group.scope().argv(&SamplerOptions::default())).await;
     for _ in 0..3 {
         step(&mut helper).await;
         sampler.sample().await;
@@ -168,7 +168,7 @@ print('done', flush=True)
 sys.stdin.readline()
 ";
     let mut helper = group.python(burn);
-    let mut sampler = Paced::start(&group.scope().argv()).await;
+    let mut sampler = Paced::start(&group.scope().argv(&SamplerOptions::default())).await;
     step(&mut helper).await;
     sampler.sample().await;
     drop(helper.stdin.take());
@@ -184,7 +184,7 @@ sys.stdin.readline()
 async fn the_driver_keeps_the_pace_and_takes_a_last_sample() {
     let group = Group::new("driver");
     let mut helper = group.python(FILLER);
-    let sampler = Sampler::start(spawn(&group.scope().argv()));
+    let sampler = Sampler::start(spawn(&group.scope().argv(&SamplerOptions::default())));
     step(&mut helper).await;
     let samples = sampler.finish().await;
     drop(helper.stdin.take());
@@ -197,20 +197,20 @@ async fn the_driver_keeps_the_pace_and_takes_a_last_sample() {
 #[tokio::test]
 async fn a_group_that_is_missing_or_goes_away_gives_no_samples() {
     let group = Group::new("gone");
-    let mut sampler = Paced::start(&group.scope().argv()).await;
+    let mut sampler = Paced::start(&group.scope().argv(&SamplerOptions::default())).await;
     sampler.sample().await;
     drop(group);
     assert_eq!(sampler.finish().await.iter().count(), 2);
 
     let scope = SamplerScope::Cgroup { version: CgroupVersion::V1, parent: "/no-such-group".to_owned() };
-    let samples = Sampler::start(spawn(&scope.argv())).finish().await;
+    let samples = Sampler::start(spawn(&scope.argv(&SamplerOptions::default()))).finish().await;
     assert_eq!((samples.iter().count(), samples.metrics()), (0, None));
 }
 
 #[tokio::test]
 async fn without_a_group_the_whole_machine_is_measured_and_said() {
     let limit = MemoryLimit::None { reason: "rootless".to_owned() };
-    let mut sampler = Paced::start(&SamplerScope::from(&limit).argv()).await;
+    let mut sampler = Paced::start(&SamplerScope::from(&limit).argv(&SamplerOptions::default())).await;
     sampler.sample().await;
     let samples = sampler.finish().await;
     assert!(samples.whole_machine());
@@ -231,6 +231,11 @@ fn v2_group(stat: &str) -> (TempDir, SamplerScope) {
     (root, SamplerScope::Cgroup { version: CgroupVersion::V2, parent: "/lease".to_owned() })
 }
 
+/// The hierarchies below `root`.
+fn below(root: &Path) -> SamplerOptions {
+    SamplerOptions { cgroup_root: Some(root.to_str().unwrap().to_owned()), ..SamplerOptions::default() }
+}
+
 fn set_cpu(group: &Path, microseconds: u64) {
     fs::write(group.join("cpu.stat"), format!("usage_usec {microseconds}\nuser_usec 1\nsystem_usec 1\n")).unwrap();
 }
@@ -249,7 +254,7 @@ async fn cgroup_v2_counts_the_kernel_without_its_reclaimable_caches() {
     ];
     for (stat, expected) in KERNELS {
         let (root, scope) = v2_group(stat);
-        let mut sampler = Paced::start(&scope.argv_below(root.path().to_str().unwrap())).await;
+        let mut sampler = Paced::start(&scope.argv(&below(root.path()))).await;
         set_cpu(&root.path().join("lease"), 4_000_000);
         sampler.sample().await;
         let samples = sampler.finish().await;

@@ -65,7 +65,8 @@ fn socket(endpoint: &Endpoint) -> String {
     format!("{}/buildkitd.sock", endpoint.paths.run)
 }
 
-/// Starts the daemon and returns once it answers. It lives until the lease ends, also when this connection is lost.
+/// Starts the daemon and returns once it answers. It lives until the lease ends, also when this connection is lost. Safe to
+/// repeat when it is not known what became of an earlier call.
 ///
 /// # Errors
 /// [`ErrorKind::Runner`] with the daemon's last words when it ends or does not answer within 30 seconds.

@@ -1,4 +1,5 @@
 # Starts buildkitd on the runner and waits until it answers. One round trip: the files come on standard input.
+# Safe to repeat: a daemon that runs or starts already is only waited for.
 # $1 run directory  $2 directory of buildctl and buildkitd  $3 address  $4 socket  $5 seconds to wait
 # Prints the workers as JSON. Exit 4: the daemon ended. Exit 5: it did not answer in time. Then its log is on stderr.
 set -eu
@@ -6,8 +7,11 @@ umask 077
 run=$1 bin=$2 address=$3 socket=$4 limit=$5
 mkdir -p -- "$run"
 cd -- "$run"
-tar -x -f - --no-same-owner
-rm -f -- buildkitd.exit buildkitd.pid "$socket"
+# Apart, so that a call which does not know of an earlier one changes nothing under a daemon that starts.
+files=files.$$
+mkdir -- "$files"
+tar -x -f - -C "$files" --no-same-owner
+if [ -e buildkitd.exit ]; then rm -rf -- buildkitd.exit buildkitd.pid buildkitd.started "$socket"; fi
 mkdir -p -- t
 
 PATH=$bin:$PATH
@@ -18,15 +22,20 @@ BUILDKIT_STEP_LOG_MAX_SPEED=-1
 TMPDIR=$run/t
 export PATH TMPDIR BUILDKIT_STEP_LOG_MAX_SIZE BUILDKIT_STEP_LOG_MAX_SPEED
 
-# A session of its own: nothing of it hangs on this connection.
-setsid sh -c '
-    ulimit -c 0
-    "$@" >buildkitd.log 2>&1 </dev/null &
-    echo $! >buildkitd.pid
-    wait $!
-    echo $? >buildkitd.exit.new
-    mv buildkitd.exit.new buildkitd.exit
-' supervise "$bin/buildkitd" --config "$run/buildkitd.toml" </dev/null >/dev/null 2>&1 &
+# Whoever makes this directory starts the daemon; everybody waits for it.
+if mkdir -- buildkitd.started 2>/dev/null; then
+    cp -R -- "$files/." .
+    # A session of its own: nothing of it hangs on this connection.
+    setsid sh -c '
+        ulimit -c 0
+        "$@" >buildkitd.log 2>&1 </dev/null &
+        echo $! >buildkitd.pid
+        wait $!
+        echo $? >buildkitd.exit.new
+        mv buildkitd.exit.new buildkitd.exit
+    ' supervise "$bin/buildkitd" --config "$run/buildkitd.toml" </dev/null >/dev/null 2>&1 &
+fi
+rm -rf -- "$files"
 
 pause() { sleep 0.02 2>/dev/null || sleep 1; }
 end=$(($(date +%s) + limit))

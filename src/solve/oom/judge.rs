@@ -19,7 +19,7 @@ pub struct FailureFacts {
     /// The last lines that the failing step printed. They only count where the kernel cannot be asked.
     pub last_lines: String,
     /// Set when the solve was ended because it printed nothing for so many seconds while memory pressure was near
-    /// 100 %.
+    /// 100 %: that of the lease's own cgroup, or of a machine of its own. Other pressure says nothing of this build.
     pub stalled_seconds: Option<u64>,
 }
 
@@ -111,7 +111,7 @@ pub fn judge(
         judgement.verdict = Verdict::Proven;
         judgement.evidence = proof;
         judgement.evidence.extend(limit_sentence(peak_bytes, limit_bytes));
-    } else if let Some(seconds) = failure.stalled_seconds.filter(|_| runner.is_own_machine()) {
+    } else if let Some(seconds) = failure.stalled_seconds {
         judgement.verdict = Verdict::Stalled;
         judgement.evidence.push(format!("no output for {seconds} s while memory pressure was near 100 %"));
     } else if let (Some(sign), None) = (failure.sigkill_sign(), &word.none) {

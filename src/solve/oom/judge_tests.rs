@@ -122,11 +122,14 @@ fn a_counter_that_misses_the_steps_below_says_nothing_by_standing_still() {
 }
 
 #[test]
-fn a_build_that_stood_still_counts_only_on_a_runner_of_its_own() {
+fn a_build_that_stood_still_ran_out_of_memory_without_a_kill() {
     let stalled = FailureFacts { stalled_seconds: Some(300), ..FailureFacts::default() };
     let quiet = "vmstat.oom_kill=0";
-    assert_eq!(judge_v2(quiet, quiet, &stalled, false).verdict, Verdict::Stalled);
-    assert_eq!(judge_v2(quiet, quiet, &stalled, true).verdict, Verdict::NotMemory);
+    let judgement = judge_v2(quiet, quiet, &stalled, false);
+    assert_eq!(judgement.verdict, Verdict::Stalled);
+    assert_eq!(judgement.evidence, ["no output for 300 s while memory pressure was near 100 %"]);
+    // What the kernel says is worth more.
+    assert_eq!(judge_v2(quiet, "vmstat.oom_kill=1", &stalled, false).verdict, Verdict::Proven);
 }
 
 #[test]

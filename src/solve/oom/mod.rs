@@ -12,6 +12,7 @@ mod kernel_log;
 mod probe;
 #[cfg(test)]
 mod recorded_tests;
+mod stall;
 
 pub use counters::{CgroupV1, CgroupV2, Counters, Daemon, DiskSpace, parse};
 pub use final_message::NoRetry;
@@ -19,3 +20,4 @@ pub use judge::{FailureFacts, RunnerFacts, judge};
 pub use judgement::{Judgement, Verdict};
 pub use kernel_log::{KernelLog, Kill};
 pub use probe::{Probe, SCRIPT};
+pub use stall::Stall;

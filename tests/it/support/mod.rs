@@ -13,6 +13,7 @@ pub mod nats_server;
 mod runner;
 mod sandbox;
 pub mod tarball;
+mod victim;
 
 use lian_build::env_vars::Environment;
 
@@ -24,6 +25,7 @@ pub(crate) use machine::{LocalMachine, tier, variable};
 pub(crate) use manual_clock::ManualClock;
 pub(crate) use runner::Runner;
 pub(crate) use sandbox::{Finished, Running, Sandbox};
+pub(crate) use victim::Victim;
 
 /// The environment the tests were started with: where the real parts are (`ci/setup` prints it).
 pub fn environment() -> Environment {

@@ -1,0 +1,138 @@
+//! The solve itself: `buildctl` under its supervisor on the runner, followed over whatever connection stands.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::attempt::Facts;
+use super::measuring::Measuring;
+use super::on_runner::{OnRunner, Solved};
+use crate::error::Result;
+use crate::record::Pressure;
+use crate::remote::ConnectionLost;
+use crate::solve::buildctl;
+use crate::solve::oom::{Counters, Stall};
+use crate::solve::supervisor::Supervised;
+
+/// How often a connection may break in a row without a byte of the log coming over it.
+const MAX_FRUITLESS: u32 = 3;
+
+/// How long the word to end a build may take that nobody waits for any more; the release ends it for certain.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// What is said of metrics that are not the build's alone.
+const WHOLE_MACHINE: &str = "the build has no cgroup of its own, so its metrics are those of the whole machine";
+
+/// How `buildctl` ended.
+enum End {
+    Exit(i32),
+    Stalled(Duration),
+    TimedOut,
+}
+
+impl OnRunner<'_> {
+    /// Solves, and judges how it ended. `before` is the evidence from before it.
+    pub(super) async fn solve(&self, before: &Counters, facts: &mut Facts) -> Result<Solved> {
+        let argv = buildctl::remote_argv(&self.job.prepared.plan.solve, &self.endpoint.paths)?;
+        let mut build = Supervised::new(&self.endpoint.paths, "solve", argv);
+        let mut measuring = Measuring::start(self.endpoint, &self.link.session().await);
+        let end = self.run(&mut build, &mut measuring).await;
+        // Read even when the runner was lost: what is known of the steps decides about a retry.
+        let state = self.job.progress.end_build().await;
+        facts.take_steps(&state);
+        let samples = measuring.finish().await;
+        facts.metrics = samples.metrics();
+        facts.whole_machine = samples.whole_machine();
+        if facts.metrics.is_some() && facts.whole_machine {
+            facts.warnings.push(WHOLE_MACHINE.to_owned());
+        }
+        match end? {
+            End::TimedOut => {
+                self.stop(&build).await;
+                Ok(Solved::TimedOut)
+            }
+            End::Stalled(stood) => {
+                let after = self.evidence(before.kernel_log.last).await.ok();
+                self.stop(&build).await;
+                Ok(self.stalled(before, after.as_ref(), &state, stood, facts))
+            }
+            End::Exit(code) => {
+                let after = self.evidence(before.kernel_log.last).await.ok();
+                match code {
+                    0 => self.succeeded(before, after.as_ref(), &state, facts).await,
+                    code => self.failed(before, after.as_ref(), &state, code, facts).await,
+                }
+            }
+        }
+    }
+
+    async fn run(&self, build: &mut Supervised, measuring: &mut Measuring) -> Result<End> {
+        let printed = Cell::new(0);
+        let stalled = self.until_stalled(measuring.pressure(), &printed);
+        let ended = async {
+            tokio::select! {
+                code = self.follow(build, measuring, &printed) => code.map(End::Exit),
+                stood = stalled => Ok(End::Stalled(stood)),
+            }
+        };
+        tokio::time::timeout_at(self.deadline, ended).await.unwrap_or(Ok(End::TimedOut))
+    }
+
+    /// Shows what `buildctl` says until it ends; yields its exit code. `printed` counts the bytes.
+    async fn follow(&self, build: &mut Supervised, measuring: &mut Measuring, printed: &Cell<u64>) -> Result<i32> {
+        let mut session = self.link.session().await;
+        let mut fruitless = 0;
+        loop {
+            let before = build.passed_on();
+            let show = async |chunk: Vec<u8>| {
+                printed.set(printed.get() + chunk.len() as u64);
+                self.job.progress.build_output(chunk).await;
+            };
+            let error = match build.follow(&session, show).await {
+                Err(error) if ConnectionLost::is_cause_of(&error) => error,
+                ended => return ended,
+            };
+            fruitless = if build.passed_on() == before { fruitless + 1 } else { 0 };
+            if fruitless >= MAX_FRUITLESS {
+                return Err(error.hint("the connection broke again and again"));
+            }
+            session = self.link.after(&session).await?;
+            measuring.go_on(&session).await;
+        }
+    }
+
+    /// Returns for how long the build has stood still, when that is too long. Without a word on memory pressure it never
+    /// returns.
+    async fn until_stalled(&self, mut pressure: watch::Receiver<Pressure>, printed: &Cell<u64>) -> Duration {
+        let mut stall = Stall::new(self.patience.stalled);
+        while pressure.changed().await.is_ok() {
+            let reading = *pressure.borrow_and_update();
+            if let Some(stood) = stall.see(self.job.services.clock.monotonic(), reading, printed.get()) {
+                return stood;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Ends a build that nobody waits for any more, so that a runner that is kept has nothing to do.
+    async fn stop(&self, build: &Supervised) {
+        let session = self.link.session().await;
+        let stopped = tokio::time::timeout(STOP_LIMIT, build.stop(&session)).await;
+        if !matches!(stopped, Ok(Ok(()))) {
+            tracing::debug!(?stopped, "the build is left to its lease's end");
+        }
+    }
+}
+
+impl Facts {
+    /// Takes over what is known of the steps.
+    pub(super) fn take_steps(&mut self, state: &crate::solve::BuildState) {
+        let counts = state.counts();
+        self.steps =
+            crate::report::envelope::Steps { total: u64::from(counts.total), cached: u64::from(counts.cached) };
+        self.steps_started = state.first_step_started().is_some();
+        self.ran_anything = state.ran_anything();
+        self.steps_taken = true;
+    }
+}
