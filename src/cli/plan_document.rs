@@ -12,6 +12,15 @@ use crate::report::units;
 use crate::run::{Checked, Prepared};
 use crate::solve::buildctl;
 
+/// What a runner costs.
+fn price(provider: &str) -> &'static str {
+    match provider {
+        "local" => "nothing: a runner of the provider `local` is this machine",
+        "docker_local" => "nothing: a runner of the provider `docker_local` is a container of this machine's Docker",
+        _ => UNKNOWN_OFFLINE,
+    }
+}
+
 /// The document of a plan, with what keeps it from being carried out here.
 ///
 /// # Errors
@@ -26,7 +35,7 @@ pub(super) fn document(run_id: RunId, prepared: &Prepared, checked: &Checked) ->
         platform: prepared.platform.clone(),
         provider: plan.provider.clone(),
         sizing: (&plan.sizing).into(),
-        price: "nothing: a runner of the provider `local` is this machine".to_owned(),
+        price: price(&plan.provider).to_owned(),
         context: PlannedContext { files: totals.files, bytes: totals.bytes, ignored: prepared.context.ignored() },
         cache: PlannedCache { kept_bytes: checked.kept_cache_bytes, ..PlannedCache::default() },
         skipped: Vec::new(),

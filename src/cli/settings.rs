@@ -35,14 +35,8 @@ pub fn resolve(args: BuildArgs, environment: &Environment) -> Result<BuildReques
     let mut warnings = Vec::new();
     if let Some((key, from)) = path_or_env(args.ssh_key.clone(), "--ssh-key", env_vars::BUILDKIT_SSH_KEY, environment) {
         warnings.push(format!(
-            "the key `{}` ({from}) is not used: a runner of the provider `local` gets a key of its own for each lease",
+            "the key `{}` ({from}) is not used: a runner gets a key of its own for each lease",
             key.display()
-        ));
-    }
-    if environment.os(env_vars::BUILDKIT_RUNNER_IMAGE).is_some() {
-        warnings.push(format!(
-            "`{}` is not used: a runner of the provider `local` is not started from an image",
-            env_vars::BUILDKIT_RUNNER_IMAGE
         ));
     }
     let workspace = workspace(&args, environment, &mut origins)?;

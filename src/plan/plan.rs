@@ -193,8 +193,11 @@ fn without_effect(found: &Found<'_>) -> Vec<String> {
     if found.spec.is_some_and(|spec| !spec.cache_keys.is_empty()) {
         notes.push(format!("`cache_keys` of `{file}` has no effect in this version: no remote cache is read"));
     }
-    if found.spec.is_some_and(|spec| spec.disk_gb.is_some()) && found.provider.0 == "local" {
-        notes.push(format!("`disk_gb` of `{file}` only picks the tier: the provider `local` does not limit the disk"));
+    let provider = found.provider.0;
+    if found.spec.is_some_and(|spec| spec.disk_gb.is_some()) && matches!(provider, "local" | "docker_local") {
+        notes.push(format!(
+            "`disk_gb` of `{file}` only picks the tier: the provider `{provider}` does not limit the disk"
+        ));
     }
     notes
 }

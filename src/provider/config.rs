@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ComputeProvider;
+use super::docker_local::{DockerLocalConfig, DockerLocalProvider};
 use super::local::{LocalConfig, LocalProvider};
 use crate::dirs::Dirs;
 use crate::env_vars::Environment;
@@ -18,6 +19,8 @@ use crate::error::{Error, Result};
 pub enum ProviderConfig {
     /// `'local`.
     Local(LocalConfig),
+    /// `'docker_local`.
+    DockerLocal(DockerLocalConfig),
 }
 
 impl ProviderConfig {
@@ -28,6 +31,7 @@ impl ProviderConfig {
     pub fn from_environment(name: &str, environment: &Environment, dirs: &Dirs) -> Result<Self> {
         match name {
             "local" => Ok(Self::Local(LocalConfig::from_environment(environment, dirs)?)),
+            "docker_local" => Ok(Self::DockerLocal(DockerLocalConfig::from_environment(environment))),
             _ => Err(Error::usage(format!("the provider `{name}` is not known"))),
         }
     }
@@ -37,6 +41,7 @@ impl ProviderConfig {
     pub fn queue_timeout(self, limit: Duration) -> Self {
         match self {
             Self::Local(config) => Self::Local(LocalConfig { queue_timeout: limit, ..config }),
+            Self::DockerLocal(config) => Self::DockerLocal(DockerLocalConfig { queue_timeout: limit, ..config }),
         }
     }
 
@@ -44,6 +49,8 @@ impl ProviderConfig {
     pub fn kept_cache_bytes(&self) -> u64 {
         match self {
             Self::Local(config) => config.cache_cap_bytes,
+            // A container's cache goes with it.
+            Self::DockerLocal(_) => 0,
         }
     }
 
@@ -54,6 +61,7 @@ impl ProviderConfig {
     pub fn open(&self) -> Result<Arc<dyn ComputeProvider>> {
         match self {
             Self::Local(config) => Ok(Arc::new(LocalProvider::new(config.clone()))),
+            Self::DockerLocal(config) => Ok(Arc::new(DockerLocalProvider::new(config.clone()))),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod capabilities;
 pub mod choice;
 mod config;
+pub mod docker_local;
 mod host;
 mod listed;
 pub mod local;

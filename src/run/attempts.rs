@@ -214,7 +214,8 @@ impl Run<'_> {
         let kind = failure_kind(&failure);
         let mut error = Error::new(kind, format!("{what}: {}", failure.error.trim()));
         if judgement.disk_full {
-            error = error.hint("the runner's disk is full; on the provider `local` that is this machine's own disk");
+            error = error
+                .hint("the runner's disk is full; with `local` and `docker_local` that is this machine's own disk");
         }
         self.failure = Some(failure);
         error

@@ -45,11 +45,14 @@ pub struct Prepared {
 /// # Errors
 /// `Usage`, `Spec` or `NoCapacity`, always before anything is leased.
 pub async fn prepare(request: &BuildRequest, services: &Services) -> Result<Prepared> {
-    let provider = choice::choose(request.provider.as_deref(), &services.environment)?;
+    let provider = choice::choose(request.provider.as_deref(), &services.environment).await?;
     let platform = local_platform();
     if let Some(asked) = request.platform.as_deref().filter(|asked| *asked != platform) {
-        return Err(Error::usage(format!("`--platform {asked}`: a runner of the provider `local` is `{platform}`"))
-            .hint("leave `--platform` out, or build on a machine of that architecture"));
+        return Err(Error::usage(format!(
+            "`--platform {asked}`: a runner of the provider `{}` is `{platform}`",
+            provider.name
+        ))
+        .hint("leave `--platform` out, or build on a machine of that architecture"));
     }
     let (context_dir, file) = (request.context.clone(), request.dockerfile.clone());
     let walk = tokio::task::spawn_blocking(move || context::load(&context_dir, file.as_deref()));
@@ -60,6 +63,7 @@ pub async fn prepare(request: &BuildRequest, services: &Services) -> Result<Prep
     let settings = settings?;
     let (workspace, origin) = named?;
     let mut warnings = request.warnings.clone();
+    warnings.extend(choice::without_effect(provider.name, &services.environment));
     let advice = match services.store.advice(&workspace, &platform).await {
         Ok(advice) => Some(advice),
         Err(error) => {

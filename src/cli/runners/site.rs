@@ -33,7 +33,7 @@ impl Site {
     /// `Usage` for a provider that is not known; whatever keeps a named one from being opened.
     pub(super) async fn open(provider: Option<&str>, owner: Option<&str>, environment: Environment) -> Result<Self> {
         let named = match provider {
-            Some(said) => Some(choice::choose(Some(said), &environment)?.name),
+            Some(said) => Some(choice::named(said)?.name),
             None => None,
         };
         let services = services(environment)?;

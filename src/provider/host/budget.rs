@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 use super::runtime_dir::check_runtime_dir;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -67,6 +68,13 @@ impl Budget {
     /// The budget of `total` bytes that is kept in `runtime_dir`.
     pub(in crate::provider) fn new(runtime_dir: &Path, total: u64) -> Self {
         Self { runtime_dir: runtime_dir.to_owned(), dir: runtime_dir.join(DIR), total }
+    }
+
+    /// The budget of another machine's memory, one for each Docker daemon.
+    pub(in crate::provider) fn of_daemon(runtime_dir: &Path, daemon_id: &str, total: u64) -> Self {
+        let digest = sha2::Sha256::digest(daemon_id.as_bytes());
+        let mark = digest.iter().take(6).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        Self { runtime_dir: runtime_dir.to_owned(), dir: runtime_dir.join(format!("{DIR}-{mark}")), total }
     }
 
     /// Takes `bytes`, waiting for other builds to end, at most for `limit`.
@@ -193,15 +201,19 @@ impl Reservation {
     }
 }
 
-/// Removes the claims of the dead, then the budget and the runtime directory when the last lease is gone: `rmdir` refuses
+/// Removes the claims of the dead, then the budgets and the runtime directory when the last lease is gone: `rmdir` refuses
 /// while anything is in them. Who holds the short lock at this moment has a claim, or will have, and tidies after it.
 pub(in crate::provider) fn tidy(runtime_dir: &Path) {
-    let dir = runtime_dir.join(DIR);
     if !matches!(check_runtime_dir(runtime_dir), Ok(true)) {
         return;
     }
-    if dir.is_dir() {
-        let Ok(Some(order)) = LockFile::try_take(&dir.join(ORDER)) else { return };
+    for entry in std::fs::read_dir(runtime_dir).into_iter().flatten().flatten() {
+        let dir = entry.path();
+        let is_budget = entry.file_name().to_str().is_some_and(|name| name == DIR || is_of_daemon(name));
+        if !is_budget || !dir.is_dir() {
+            continue;
+        }
+        let Ok(Some(order)) = LockFile::try_take(&dir.join(ORDER)) else { continue };
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             let is_claim = entry.file_name().to_str().is_some_and(|name| name.parse::<LeaseId>().is_ok());
             if is_claim && let Ok(Some(abandoned)) = LockFile::try_take(&entry.path()) {
@@ -214,6 +226,10 @@ pub(in crate::provider) fn tidy(runtime_dir: &Path) {
         drop(order);
     }
     let _ = std::fs::remove_dir(runtime_dir);
+}
+
+fn is_of_daemon(name: &str) -> bool {
+    name.strip_prefix(DIR).is_some_and(|rest| rest.starts_with('-'))
 }
 
 fn read(path: &Path) -> Option<Claim> {
@@ -257,6 +273,19 @@ mod tests {
         let small = budget.reserve(&LeaseId::new(), &name("two"), 2 * GB, SHORT, &|_: &str| ()).await;
         drop((first, small));
         budget.reserve(&LeaseId::new(), &name("two"), 10 * GB, SHORT, &|_: &str| ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_machines_memory_is_another_budget_and_leaves_nothing_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let (here, there) = (Budget::new(&run, GB), Budget::of_daemon(&run, "ABCD", GB));
+        let one = here.reserve(&LeaseId::new(), &name("one"), GB, SHORT, &|_: &str| ()).await.unwrap();
+        let two = there.reserve(&LeaseId::new(), &name("two"), GB, SHORT, &|_: &str| ()).await.unwrap();
+        let again = Budget::of_daemon(&run, "ABCD", GB);
+        assert!(again.reserve(&LeaseId::new(), &name("three"), GB, SHORT, &|_: &str| ()).await.is_err());
+        drop((one, two));
+        assert!(!run.exists());
     }
 
     #[tokio::test]

@@ -37,9 +37,10 @@ impl Fit {
                 return Err(Error::new(
                     ErrorKind::NoCapacity,
                     format!(
-                        "`{}` has {} GB of memory, builds on this machine can have {} of its {} GB",
+                        "`{}` has {} GB of memory, builds on {} can have {} of its {} GB",
                         tier.name,
                         gb(wanted),
+                        machine.name,
                         gb(budget),
                         gb(machine.memory_bytes)
                     ),
@@ -47,15 +48,16 @@ impl Fit {
                 .hint("choose a smaller runner type, or a provider with larger machines"));
             }
             warnings.push(format!(
-                "memory is reduced from {} to {} GB: builds on this machine can have no more",
+                "memory is reduced from {} to {} GB: builds on {} can have no more",
                 gb(wanted),
-                gb(budget)
+                gb(budget),
+                machine.name
             ));
             tier.memory_gb = as_gb(budget);
         }
         let cpu = tier.cpu.min(machine.cpus);
         if cpu < tier.cpu {
-            notes.push(format!("cpus are reduced from {} to {cpu}: this machine has no more", tier.cpu));
+            notes.push(format!("cpus are reduced from {} to {cpu}: {} has no more", tier.cpu, machine.name));
         }
         Ok(Self { memory_bytes: tier.memory_bytes(), build_bytes: tier.build_memory_bytes(), cpu, notes, warnings })
     }
@@ -74,7 +76,7 @@ mod tests {
         Tier { name: "t".to_owned(), cpu: 8, memory_gb, disk_gb: 1 }
     }
 
-    const MACHINE: Machine = Machine { memory_bytes: 16 * GB, cpus: 2 };
+    const MACHINE: Machine = Machine { memory_bytes: 16 * GB, cpus: 2, name: "this machine" };
 
     #[test]
     fn cpus_are_reduced_with_a_note() {

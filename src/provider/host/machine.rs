@@ -4,13 +4,15 @@ use std::path::Path;
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
-/// What this machine has, as far as this process may use it.
+/// What a machine has, as far as runners may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::provider) struct Machine {
     /// Memory in bytes: the machine's, or the limit this process runs under when that is less.
     pub(in crate::provider) memory_bytes: u64,
-    /// CPUs this process may run on.
+    /// CPUs that may be used.
     pub(in crate::provider) cpus: u32,
+    /// What messages call it.
+    pub(in crate::provider) name: &'static str,
 }
 
 impl Machine {
@@ -23,7 +25,7 @@ impl Machine {
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let limit = own_limit(cgroup_root, &own).unwrap_or(u64::MAX);
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Self { memory_bytes: total.min(limit), cpus: u32::try_from(cpus).unwrap_or(u32::MAX) })
+        Ok(Self { memory_bytes: total.min(limit), cpus: u32::try_from(cpus).unwrap_or(u32::MAX), name: "this machine" })
     }
 
     /// What all local builds share: the memory less max(512 MiB, 5 %) for everything else on the machine.
@@ -42,7 +44,8 @@ pub(in crate::provider) fn architecture() -> &'static str {
     }
 }
 
-fn mem_total(meminfo: &str) -> Option<u64> {
+/// What `/proc/meminfo` says of the machine's memory, in bytes.
+pub(in crate::provider) fn mem_total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_budget_leaves_the_machine_something() {
-        let machine = |memory_bytes| Machine { memory_bytes, cpus: 1 };
+        let machine = |memory_bytes| Machine { memory_bytes, cpus: 1, name: "this machine" };
         assert_eq!(machine(4 << 30).budget_bytes(), (4 << 30) - (512 << 20));
         assert_eq!(machine(100 << 30).budget_bytes(), 95 << 30);
         assert_eq!(machine(1 << 20).budget_bytes(), 0);

@@ -1,0 +1,166 @@
+//! The request that creates a runner's container, and what is read of one that exists.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
+    MountType, MountVolumeOptions, PortBinding,
+};
+
+use super::facts::DaemonFacts;
+use super::privileges;
+use crate::ids::LeaseId;
+use crate::lease::{CgroupVersion, Labels, LeaseRequest, MemoryLimit, RunnerPaths};
+use crate::provider::host::fit::Fit;
+
+/// sshd's port in the container.
+const SSH: &str = "22/tcp";
+
+const SECRETS: &str = "/run/lian-secrets";
+const BUILDKIT_ROOT: &str = "/var/lib/buildkit";
+
+/// The tmpfs of secrets and logins.
+const SECRETS_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=0700";
+
+/// Where things are in the container.
+pub(super) fn paths() -> RunnerPaths {
+    RunnerPaths {
+        context: "/workspace".to_owned(),
+        extra_contexts: "/build/extra-contexts".to_owned(),
+        run: "/run/lian".to_owned(),
+        buildkit_root: BUILDKIT_ROOT.to_owned(),
+        output: "/build/output".to_owned(),
+        secrets: SECRETS.to_owned(),
+        bin: "/usr/local/bin".to_owned(),
+    }
+}
+
+/// How the runner limits its build steps. Its first process makes the group, below the container's own; with the lease's
+/// name in it, the kernel's word on a kill is known to be about this lease and no other.
+pub(super) fn memory_limit(lease: &LeaseId, version: CgroupVersion, bytes: u64) -> MemoryLimit {
+    MemoryLimit::Cgroup { version, parent: format!("/{lease}/build"), bytes }
+}
+
+/// The request that creates the container: all labels and limits are in it.
+pub(super) fn create_body(image: &str, request: &LeaseRequest, fit: &Fit, facts: &DaemonFacts) -> ContainerCreateBody {
+    let labels: HashMap<String, String> = request.labels().to_map().into_iter().collect();
+    let memory = i64::try_from(fit.memory_bytes).unwrap_or(i64::MAX);
+    let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some("0".to_owned()) };
+    let cache = Mount {
+        target: Some(BUILDKIT_ROOT.to_owned()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions { labels: Some(labels.clone()), ..MountVolumeOptions::default() }),
+        ..Mount::default()
+    };
+    let log = [("max-size", "1m"), ("max-file", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let host = HostConfig {
+        memory: Some(memory),
+        // Memory and swap together: no swap.
+        memory_swap: Some(memory),
+        nano_cpus: Some(i64::from(fit.cpu) * 1_000_000_000),
+        // Reaps what build steps orphan.
+        init: Some(true),
+        mounts: Some(vec![cache]),
+        tmpfs: Some(HashMap::from([(SECRETS.to_owned(), SECRETS_OPTIONS.to_owned())])),
+        port_bindings: Some(HashMap::from([(SSH.to_owned(), Some(vec![loopback]))])),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_add: Some(privileges::capabilities(facts.cgroup)),
+        security_opt: Some(privileges::security_options()),
+        devices: Some(privileges::devices(facts.cgroup)),
+        // On v2 the runner arranges groups of its own, and must not see the machine's.
+        cgroupns_mode: (facts.cgroup == CgroupVersion::V2).then_some(HostConfigCgroupnsModeEnum::PRIVATE),
+        // Mounts need the machine's own root; the daemon would map it to another user.
+        userns_mode: facts.remaps_users.then(|| "host".to_owned()),
+        // What it said is needed when it ends too early, whatever the daemon's default is.
+        log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(log.into()) }),
+        // One that removes or starts itself again could not be asked why it ended.
+        auto_remove: Some(false),
+        ..HostConfig::default()
+    };
+    ContainerCreateBody {
+        hostname: Some(request.lease_id.to_string()),
+        image: Some(image.to_owned()),
+        labels: Some(labels),
+        exposed_ports: Some(vec![SSH.to_owned()]),
+        host_config: Some(host),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// The labels of a container, in order.
+pub(super) fn labels_of(labels: Option<&HashMap<String, String>>) -> BTreeMap<String, String> {
+    labels.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Whether the container is the one of this lease, by its own labels; else why not.
+pub(super) fn is_of(container: &ContainerInspectResponse, lease: &LeaseId) -> Result<Labels, String> {
+    let map = labels_of(container.config.as_ref().and_then(|config| config.labels.as_ref()));
+    match Labels::from_map(&map) {
+        None => Err("it has no label of lian-build".to_owned()),
+        Some(Err(why)) => Err(why),
+        Some(Ok(labels)) if labels.lease_id == *lease => Ok(labels),
+        Some(Ok(labels)) => Err(format!("its labels name the lease `{}`", labels.lease_id)),
+    }
+}
+
+/// The loopback port that leads to sshd, once the container runs.
+pub(super) fn ssh_port(container: &ContainerInspectResponse) -> Option<u16> {
+    let ports = container.network_settings.as_ref()?.ports.as_ref()?;
+    let bindings = ports.get(SSH)?.as_ref()?;
+    let ports = bindings.iter().filter_map(|binding| binding.host_port.as_deref()?.parse().ok());
+    ports.into_iter().find(|port| *port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{ContainerConfig, NetworkSettings};
+
+    use super::*;
+
+    fn labelled(labels: &BTreeMap<String, String>) -> ContainerInspectResponse {
+        let labels = Some(labels.clone().into_iter().collect());
+        let config = Some(ContainerConfig { labels, ..ContainerConfig::default() });
+        ContainerInspectResponse { config, ..ContainerInspectResponse::default() }
+    }
+
+    #[test]
+    fn only_the_leases_own_labels_make_a_container_ours() {
+        let lease = LeaseId::new();
+        let mut labels = BTreeMap::from(
+            [
+                ("lian-managed", "1"),
+                ("lian-schema", "1"),
+                ("lian-owner", "0123456789ab"),
+                ("lian-lease", lease.as_str()),
+                ("lian-workspace", "shop"),
+                ("lian-tier", "cax11"),
+                ("lian-attempt", "1"),
+                ("lian-created", "1"),
+                ("lian-expires", "2"),
+                ("lian-max", "3"),
+                ("lian-run", "018f0000-0000-7000-8000-000000000000"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        );
+        assert_eq!(is_of(&labelled(&labels), &lease).unwrap().lease_id, lease);
+        assert!(is_of(&labelled(&labels), &LeaseId::new()).unwrap_err().contains(lease.as_str()));
+        labels.remove("lian-owner");
+        assert!(is_of(&labelled(&labels), &lease).unwrap_err().contains("lian-owner"));
+        assert!(is_of(&labelled(&BTreeMap::new()), &lease).is_err());
+        assert!(is_of(&ContainerInspectResponse::default(), &lease).is_err());
+    }
+
+    #[test]
+    fn the_port_is_read_when_there_is_one() {
+        let with = |port: Option<&str>| {
+            let binding = PortBinding { host_ip: None, host_port: port.map(str::to_owned) };
+            let ports = Some(HashMap::from([(SSH.to_owned(), Some(vec![binding]))]));
+            let network_settings = Some(NetworkSettings { ports, ..NetworkSettings::default() });
+            ssh_port(&ContainerInspectResponse { network_settings, ..ContainerInspectResponse::default() })
+        };
+        assert_eq!(with(Some("40022")), Some(40022));
+        for none in [None, Some(""), Some("0"), Some("99999")] {
+            assert_eq!(with(none), None);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! [`HeldContainer`]: what this process holds for one lease, from the first side effect to the verified release.
+
+use bollard::Docker;
+use bollard::errors::Error as DockerError;
+use tokio::task::JoinHandle;
+
+use super::DockerLocalConfig;
+use super::container::{create_body, memory_limit, paths};
+use super::create::{NotCreated, create};
+use super::facts::DaemonFacts;
+use super::files::{self, File};
+use super::lease_dir::{self, LeaseDir};
+use super::{failure, privileges, ready};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::LeaseId;
+use crate::lease::{Endpoint, Isolation, LeaseRequest};
+use crate::lock_file::LockFile;
+use crate::provider::Watch;
+use crate::provider::host::budget::{Budget, Reservation};
+use crate::provider::host::fit::Fit;
+use crate::provider::host::machine::Machine;
+use crate::provider::host::runtime_dir::prepare_runtime_dir;
+
+/// What this process holds for one lease. Each field is set before, or at once when, the thing exists, so a release finds
+/// it however far the acquisition came.
+#[derive(Debug)]
+pub(super) struct HeldContainer {
+    dir: LeaseDir,
+    lock: Option<LockFile>,
+    reservation: Option<Reservation>,
+    /// The request that creates the container: a task of its own, so that it has an end that is known also when nobody
+    /// waits for it any more.
+    pub(super) creating: Option<JoinHandle<Result<String, NotCreated>>>,
+    /// True from just before the request goes out: before that there is nothing to release at the daemon.
+    pub(super) asked: bool,
+    endpoint: Option<Endpoint>,
+}
+
+/// A tier cut to the daemon's machine, with the budget it is taken from.
+pub(super) struct Cut {
+    pub(super) fit: Fit,
+    budget: Budget,
+}
+
+impl HeldContainer {
+    pub(super) fn new(config: &DockerLocalConfig, lease: &LeaseId) -> Self {
+        Self {
+            dir: LeaseDir::new(&config.runtime_dir, lease),
+            lock: None,
+            reservation: None,
+            creating: None,
+            asked: false,
+            endpoint: None,
+        }
+    }
+
+    /// Makes the runner.
+    pub(super) async fn acquire(
+        &mut self,
+        config: &DockerLocalConfig,
+        docker: &Docker,
+        request: &LeaseRequest,
+        watch: Watch<'_>,
+    ) -> Result<Endpoint> {
+        if let Some(endpoint) = &self.endpoint {
+            return Ok(endpoint.clone());
+        }
+        let facts = DaemonFacts::read(docker).await?;
+        let architecture = image_architecture(docker, &config.image).await?;
+        let Cut { fit, budget } = cut(config, &facts, request)?;
+        prepare_runtime_dir(&config.runtime_dir)?;
+        let lease = &request.lease_id;
+        if self.reservation.is_none() {
+            let reserving = budget.reserve(lease, &request.workspace, fit.memory_bytes, config.queue_timeout, watch);
+            self.reservation = Some(reserving.await?);
+        }
+        if self.lock.is_none() {
+            self.lock = self.dir.take_lock().await?;
+        }
+        if self.lock.is_none() {
+            return Err(Error::new(ErrorKind::Provider, format!("lease `{lease}` is held by another process")));
+        }
+        self.dir.create(&facts.id)?;
+
+        watch.waiting("Docker to make the runner's container");
+        let id = self.create(config, docker, request, &fit, &facts).await?;
+        watch.created(&id);
+        self.dir.set_creating(false)?;
+        watch.waiting("the runner's container to start");
+        self.start(docker, &id, request, &fit).await?;
+        watch.waiting("sshd of the runner's container");
+        let port = ready::wait_for_ssh(docker, &id).await?;
+
+        let mut notes = fit.notes.clone();
+        notes.push(privileges::isolation_note(facts.cgroup));
+        let endpoint = Endpoint {
+            lease_id: lease.clone(),
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: "root".to_owned(),
+            host_key: self.dir.host_public().await?,
+            identity_file: self.dir.client_key(),
+            session_dir: self.dir.session(),
+            paths: paths(),
+            isolation: Isolation::Container,
+            shared: true,
+            rootless: false,
+            memory: memory_limit(lease, facts.cgroup, fit.build_bytes),
+            effective_memory_bytes: fit.memory_bytes,
+            effective_cpu: fit.cpu,
+            cache_cap_bytes: None,
+            architecture,
+            notes,
+            warnings: fit.warnings,
+        };
+        self.endpoint = Some(endpoint.clone());
+        Ok(endpoint)
+    }
+
+    /// Creates the container, or finds the one that an earlier request of this lease created.
+    async fn create(
+        &mut self,
+        config: &DockerLocalConfig,
+        docker: &Docker,
+        request: &LeaseRequest,
+        fit: &Fit,
+        facts: &DaemonFacts,
+    ) -> Result<String> {
+        if self.creating.is_none() {
+            self.dir.set_creating(true)?;
+            self.asked = true;
+            let body = create_body(&config.image, request, fit, facts);
+            let (docker, lease, owner) = (docker.clone(), request.lease_id.clone(), request.owner.clone());
+            self.creating = Some(tokio::spawn(async move { create(&docker, &lease, &owner, &body).await }));
+        }
+        let Some(creating) = &mut self.creating else {
+            return Err(Error::new(ErrorKind::Provider, "the request was not sent"));
+        };
+        let ended = creating.await;
+        self.creating = None;
+        match ended {
+            Ok(Ok(id)) => Ok(id),
+            Ok(Err(NotCreated::Refused(error))) => {
+                self.dir.set_creating(false)?;
+                Err(error)
+            }
+            Ok(Err(NotCreated::Unknown(error))) => Err(error),
+            Err(panic) => Err(Error::new(ErrorKind::Provider, "the request to make the container died").because(panic)),
+        }
+    }
+
+    /// Puts keys and deadlines into the container and starts it. One that runs already is taken as it is when this machine
+    /// has its keys, and gets new ones otherwise.
+    async fn start(&self, docker: &Docker, id: &str, request: &LeaseRequest, fit: &Fit) -> Result<()> {
+        let container = docker
+            .inspect_container(id, None)
+            .await
+            .map_err(|error| failure::fault("say how the runner's container is", &error))?;
+        let runs = ready::why_dead(&container).is_none();
+        if runs && self.dir.has_keys() {
+            return Ok(());
+        }
+        self.dir.make_keys().await?;
+        files::put(docker, id, &self.files(request, fit).await?).await?;
+        let started =
+            if runs { docker.restart_container(id, None).await } else { docker.start_container(id, None).await };
+        started.map_err(|error| not_started(&error))?;
+        self.dir.forget_host_private();
+        Ok(())
+    }
+
+    async fn files(&self, request: &LeaseRequest, fit: &Fit) -> Result<Vec<File>> {
+        Ok(vec![
+            File::private("/etc/ssh/lian_host_ed25519_key", self.dir.host_private().await?),
+            File::public("/etc/ssh/lian_host_ed25519_key.pub", format!("{}\n", self.dir.host_public().await?)),
+            File::private("/root/.ssh/authorized_keys", format!("{}\n", self.dir.client_public().await?).into_bytes()),
+            File::public("/etc/lian-build/lease", format!("{}\n", request.lease_id)),
+            File::public("/etc/lian-build/build-memory", format!("{}\n", fit.build_bytes)),
+            File::public("/etc/lian-build/hard-deadline", files::unix_time(request.hard_deadline)),
+            File::public(files::EXPIRES, files::unix_time(request.expires_at)),
+        ])
+    }
+
+    /// Removes what this machine has of the lease, once its container is gone.
+    ///
+    /// # Errors
+    /// `ReleaseUnconfirmed` naming what is left.
+    pub(super) fn forget(&mut self, config: &DockerLocalConfig) -> Result<()> {
+        self.endpoint = None;
+        if let Some(lock) = self.lock.take() {
+            self.dir.remove()?;
+            lock.remove();
+        }
+        lease_dir::remove_parent(&config.runtime_dir);
+        self.reservation = None;
+        Ok(())
+    }
+}
+
+/// Cuts the tier to the daemon's machine. Builds with `local` use the same memory where that machine is this one.
+///
+/// # Errors
+/// `NoCapacity` when the memory is more than the machine has and was asked for.
+pub(super) fn cut(config: &DockerLocalConfig, facts: &DaemonFacts, request: &LeaseRequest) -> Result<Cut> {
+    let mut machine = facts.machine;
+    if facts.is_this_machine {
+        // This process may be held to less, and then the others are, too.
+        machine.memory_bytes = Machine::read(&config.cgroup_root)?.memory_bytes.min(machine.memory_bytes);
+    }
+    let total = config.memory_budget_bytes.unwrap_or_else(|| machine.budget_bytes());
+    let fit = Fit::new(&request.tier, &machine, total, request.memory_is_explicit)?;
+    let budget = if facts.is_this_machine {
+        Budget::new(&config.runtime_dir, total)
+    } else {
+        Budget::of_daemon(&config.runtime_dir, &facts.id, total)
+    };
+    Ok(Cut { fit, budget })
+}
+
+/// The image's architecture, as OCI names it.
+///
+/// # Errors
+/// `NoCapacity` when there is no such image, with what makes it.
+pub(super) async fn image_architecture(docker: &Docker, image: &str) -> Result<String> {
+    match docker.inspect_image(image).await {
+        Ok(found) => Ok(found.architecture.unwrap_or_default()),
+        Err(error) if failure::is_not_found(&error) => {
+            let error = Error::new(ErrorKind::NoCapacity, format!("Docker has no runner image `{image}`"));
+            Err(if image == crate::runner_image::name() {
+                error.hint("`lian-build runners image --load` makes it, without any registry")
+            } else {
+                error.hint(format!(
+                    "`docker pull` it, or unset {} and make the default one with `lian-build runners image --load`",
+                    crate::env_vars::BUILDKIT_RUNNER_IMAGE
+                ))
+            })
+        }
+        Err(error) => Err(failure::fault("say whether it has the runner image", &error)),
+    }
+}
+
+fn not_started(error: &DockerError) -> Error {
+    failure::fault("start the runner's container", error)
+}
