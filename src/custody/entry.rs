@@ -80,9 +80,11 @@ impl SharedEntry {
         })
     }
 
-    /// Leaves the record to whoever takes it up.
+    /// Leaves the record to whoever takes it up. A write that hangs is not waited for: the record goes with it then.
     pub(super) fn let_go(&self) {
-        self.lock().take();
+        if let Ok(mut entry) = self.entry.try_lock() {
+            entry.take();
+        }
     }
 }
 

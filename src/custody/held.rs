@@ -144,12 +144,15 @@ impl HeldLease {
             recorded.await;
             crate::failpoint::reach("releasing-recorded");
         };
-        let last = LastFailure::default();
+        let last = LastFailure::new();
         let limit = self.timing.release_limit;
         let releasing = release_until(self.provider.as_ref(), self.id(), limit, LONGEST_PAUSE, &last);
         let given_up = async {
             give_up.cancelled().await;
-            tokio::time::sleep_until(started + REQUEST_TIME).await;
+            tokio::select! {
+                () = last.happened() => {}
+                () = tokio::time::sleep_until(started + REQUEST_TIME) => {}
+            }
         };
         let released = async {
             tokio::select! {
@@ -176,5 +179,13 @@ impl HeldLease {
 
     fn end_renewals(&self) {
         self.renewals.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for HeldLease {
+    /// What was not released is for others to release: they must see at once that nobody holds it here.
+    fn drop(&mut self) {
+        self.end_renewals();
+        self.entry.let_go();
     }
 }

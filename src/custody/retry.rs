@@ -1,9 +1,9 @@
 //! [`release_until`]: asks a provider again and again until a runner is verified gone.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
+use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
@@ -16,18 +16,28 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why the last attempt failed, also for who stops waiting in between.
-#[derive(Debug, Default)]
-pub(super) struct LastFailure(Mutex<Option<String>>);
+#[derive(Debug)]
+pub(super) struct LastFailure(watch::Sender<Option<String>>);
 
 impl LastFailure {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
     fn set(&self, error: &Error) {
         tracing::debug!(%error, "a release");
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.message());
+        self.0.send_replace(Some(error.message()));
+    }
+
+    /// Waits until an attempt has failed.
+    pub(super) async fn happened(&self) {
+        // The sender is ours: there is no other way for this to end.
+        let _ = self.0.subscribe().wait_for(Option::is_some).await;
     }
 
     /// `what`, with the last failure where there was one.
     pub(super) fn explain(&self, what: &str) -> Error {
-        let message = match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        let message = match &*self.0.borrow() {
             Some(last) => format!("{what}: {last}"),
             None => what.to_owned(),
         };

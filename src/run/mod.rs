@@ -3,6 +3,7 @@
 //! [`mod@prepare`] gathers inputs and plans; [`mod@check`] looks whether that could be done from here; [`mod@build`] drives attempts until one of them decides; [`attempt`] is one solve on
 //! one lease, whose end is always a release.
 
+mod abandoned;
 mod attempt;
 mod attempts;
 pub mod build;

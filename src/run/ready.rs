@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use super::abandoned::AbandonedSweep;
 use super::build::Run;
 use super::{Prepared, keeping, prepare, results};
-use crate::custody::{Custodian, Timing, Verdict, sweep};
+use crate::custody::{Custodian, Timing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::output;
 use crate::inputs::secret;
-use crate::lease::{Journal, OwnerId};
-use crate::provider::{ProviderConfig, Released};
+use crate::lease::Journal;
+use crate::provider::ProviderConfig;
 use crate::registry::{Client, ClientOptions, DockerConfig};
 use crate::report::envelope::SizingInfo;
 use crate::report::progress::Level;
@@ -37,41 +38,48 @@ impl Ready {
         run.envelope.sizing = Some(SizingInfo::from(&prepared.plan.sizing));
         run.warn_all(prepared.warnings.iter().cloned());
         announce(run, &prepared);
-        for file in [&run.request.iidfile, &run.request.metadata_file].into_iter().flatten() {
-            output::check_file(file)?;
-        }
-        if run.request.load {
-            results::check_docker().await?;
-        }
-        let mut secrets = load_secrets(run).await?;
-        let logins = Arc::new(DockerConfig::load(&run.services.environment)?);
-        let options = ClientOptions { insecure: run.request.insecure_registries.clone(), ..ClientOptions::default() };
-        let client = Client::new(options, Arc::clone(&logins));
-        for reference in prepared.plan.solve.pushed_references() {
-            let _wait = run.progress.wait(&format!("{} to allow the push", reference.host()));
-            client.check_push(&reference).await?;
-        }
-        let reach = &prepared.plan.reach;
-        let pushed: Vec<&str> = reach.pushes_to.iter().map(String::as_str).collect();
-        let pulled: Vec<&str> = reach.pulls_from.iter().map(String::as_str).collect();
-        let config = {
-            let _wait = run.progress.wait("the logins of this build's registries");
-            logins.minimal_config(&pushed, &pulled).await?
-        };
-        run.warn_all(config.warnings);
-        if let Some(json) = config.json {
-            secrets.push((format!("{}/config.json", buildctl::DOCKER_CONFIG_DIR), json));
-        }
-        let services = run.services;
-        let name = prepared.provider.name;
-        let config = ProviderConfig::from_environment(name, &services.environment, &services.dirs)?
+        let (services, provider) = (run.services, prepared.provider.name);
+        let config = ProviderConfig::from_environment(provider, &services.environment, &services.dirs)?
             .queue_timeout(run.request.queue_timeout);
         let journal = Journal::new(&services.dirs.state);
         let custodian = Custodian::new(&config, journal.clone(), Arc::clone(&services.clock), Timing::default())?;
         keeping::check(run.request, custodian.provider().as_ref())?;
-        sweep_abandoned(run, &custodian, &journal, &prepared.owner).await;
+        // Beside the rest: it must not cost the build any time.
+        let sweeping = AbandonedSweep::start(&custodian, journal, services, &prepared.owner);
+        let (client, secrets) = get_access(run, &prepared).await?;
+        sweeping.report(run).await;
         Ok(Self { prepared, custodian, client, secrets })
     }
+}
+
+/// What the build needs of the world outside: secrets, logins, and registries that allow the push.
+async fn get_access(run: &mut Run<'_>, prepared: &Prepared) -> Result<(Client, Vec<SecretFile>)> {
+    for file in [&run.request.iidfile, &run.request.metadata_file].into_iter().flatten() {
+        output::check_file(file)?;
+    }
+    if run.request.load {
+        results::check_docker().await?;
+    }
+    let mut secrets = load_secrets(run).await?;
+    let logins = Arc::new(DockerConfig::load(&run.services.environment)?);
+    let options = ClientOptions { insecure: run.request.insecure_registries.clone(), ..ClientOptions::default() };
+    let client = Client::new(options, Arc::clone(&logins));
+    for reference in prepared.plan.solve.pushed_references() {
+        let _wait = run.progress.wait(&format!("{} to allow the push", reference.host()));
+        client.check_push(&reference).await?;
+    }
+    let reach = &prepared.plan.reach;
+    let pushed: Vec<&str> = reach.pushes_to.iter().map(String::as_str).collect();
+    let pulled: Vec<&str> = reach.pulls_from.iter().map(String::as_str).collect();
+    let config = {
+        let _wait = run.progress.wait("the logins of this build's registries");
+        logins.minimal_config(&pushed, &pulled).await?
+    };
+    run.warn_all(config.warnings);
+    if let Some(json) = config.json {
+        secrets.push((format!("{}/config.json", buildctl::DOCKER_CONFIG_DIR), json));
+    }
+    Ok((client, secrets))
 }
 
 /// Says what is about to happen, in the order a reader asks: what, how big and why.
@@ -105,35 +113,4 @@ async fn load_secrets(run: &Run<'_>) -> Result<Vec<SecretFile>> {
         .await
         .map_err(|error| Error::new(ErrorKind::State, "a worker thread died").because(error))??;
     Ok(loaded.into_iter().map(|secret| (buildctl::secret_file(secret.id.as_str()), secret.value)).collect())
-}
-
-/// What earlier runs left behind when they were killed. A failing sweep never stops a build, and a slow one is left to the
-/// next.
-async fn sweep_abandoned(run: &mut Run<'_>, custodian: &Custodian, journal: &Journal, owner: &OwnerId) {
-    let (clock, timing) = (run.services.clock.as_ref(), custodian.timing());
-    let sweeping = sweep(custodian.provider().as_ref(), journal, owner, clock, timing, false);
-    let Ok(swept) = tokio::time::timeout(timing.sweep_limit, sweeping).await else {
-        tracing::debug!("the sweep took too long");
-        return;
-    };
-    let swept = match swept {
-        Ok(swept) => swept,
-        Err(error) => return run.warn(format!("abandoned runners could not be swept: {error}")),
-    };
-    let mut removed = Vec::new();
-    for runner in swept {
-        match (runner.verdict, runner.removed) {
-            (Verdict::Remove(_), Some(Ok(Released::Destroyed))) => removed.push(runner.listed.name),
-            (_, Some(Err(error))) => {
-                run.warn(format!("the abandoned runner `{}` could not be removed: {error}", runner.listed.name));
-            }
-            (Verdict::Suspicious(why), _) => {
-                run.warn(format!("the runner `{}` may be one of ours and is left alone: {why}", runner.listed.name));
-            }
-            _ => {}
-        }
-    }
-    if !removed.is_empty() {
-        run.progress.message(Level::Info, format!("removed abandoned runners: {}", removed.join(", ")));
-    }
 }

@@ -63,8 +63,10 @@ pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
             Ok(swept) => {
                 let is_this_users = provider.capabilities().scope == Scope::ThisUser;
                 survey.runners.extend(swept.into_iter().map(|swept| {
-                    let recorded = swept.listed.lease_id.as_ref().and_then(|lease| records.remove(lease));
-                    Known::of(provider.name(), swept, recorded, is_this_users)
+                    if let Some(lease) = &swept.lease_id {
+                        records.remove(lease);
+                    }
+                    Known::of(provider.name(), swept, is_this_users)
                 }));
                 answered.push((provider.name(), provider.backend()));
             }
@@ -81,13 +83,13 @@ pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
 }
 
 impl Known {
-    fn of(provider: &str, swept: Swept, recorded: Option<Recorded>, is_this_users: bool) -> Self {
+    fn of(provider: &str, swept: Swept, is_this_users: bool) -> Self {
         Self {
-            name: swept.listed.name.clone(),
-            lease_id: swept.listed.lease_id.clone(),
+            name: swept.name,
+            lease_id: swept.lease_id,
             provider: provider.to_owned(),
-            listed: Some(swept.listed),
-            recorded,
+            listed: swept.listed,
+            recorded: swept.recorded,
             is_this_users,
             verdict: swept.verdict,
             removed: swept.removed,

@@ -57,6 +57,11 @@ impl Leases {
         }
     }
 
+    /// What is kept.
+    pub(super) fn kept(&self) -> Vec<LeaseId> {
+        self.0.iter().filter(|(_, due)| due.kept).map(|(lease, _)| lease.clone()).collect()
+    }
+
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.values().map(|due| due.at).min()
@@ -93,7 +98,8 @@ mod tests {
         let kept = LeaseId::new();
         leases.hold(LeaseId::new(), now + hour);
         leases.hold(kept.clone(), now + hour);
-        leases.keep(kept, now + hour / 2);
+        leases.keep(kept.clone(), now + hour / 2);
+        assert_eq!(leases.kept(), [kept]);
         assert_eq!(due(&mut leases, now), [""; 0]);
         leases.orphan(now);
         assert_eq!(due(&mut leases, now), [ORPHANED]);

@@ -1,5 +1,6 @@
 //! [`reaper_main`]: the reaper's own process.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::ExitCode;
@@ -21,14 +22,18 @@ use crate::custody::Timing;
 use crate::custody::retry::{LastFailure, release_until};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Holder, Journal, LeaseState};
-use crate::provider::ComputeProvider;
+use crate::lease::{Holder, Journal, JournalEntry, LeaseState};
+use crate::provider::{ComputeProvider, Released, Scope};
 
 /// How long a reaper goes on when a release fails; after that the runner's labels are what the next sweep has.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The longest pause between two attempts to release a runner.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What was asked for in the moment its process died may come into being after it was looked for: it is looked for again
+/// after these pauses, where somebody else than the kernel makes it.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
 /// How long the journal, or what is tidied up afterwards, may take: neither decides over a runner.
 const SIDE_LIMIT: Duration = Duration::from_secs(10);
@@ -110,6 +115,8 @@ struct Hands {
 struct Reaper {
     hands: Arc<Hands>,
     leases: Leases,
+    /// The records of what is kept, locked: so everybody sees that somebody sees to it.
+    kept: BTreeMap<LeaseId, JournalEntry>,
     releasing: JoinSet<()>,
 }
 
@@ -123,7 +130,8 @@ impl Reaper {
         rustix::process::setsid().context(ErrorKind::State, || "cannot begin a session".to_owned())?;
         let signals = Signals::listen().context(ErrorKind::State, || "cannot listen for signals".to_owned())?;
         let hands = Arc::new(Hands { provider: provider.open()?, journal: Journal::in_dir(journal), timing });
-        Ok((Self { hands, leases: Leases::default(), releasing: JoinSet::new() }, signals))
+        let (leases, kept, releasing) = (Leases::default(), BTreeMap::new(), JoinSet::new());
+        Ok((Self { hands, leases, kept, releasing }, signals))
     }
 
     /// Until the build is gone and there is nothing to release any more.
@@ -142,6 +150,7 @@ impl Reaper {
                     Ok(None) | Err(_) => {
                         build_lives = false;
                         self.leases.orphan(Instant::now());
+                        self.take_up_kept().await;
                     }
                 },
                 _ = on.terminate.recv() => self.leases.end_keeping(Instant::now()),
@@ -149,7 +158,19 @@ impl Reaper {
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
             for (lease, reason) in self.leases.take_due(Instant::now()) {
+                self.kept.remove(&lease);
                 self.releasing.spawn(Arc::clone(&self.hands).reap(lease, reason));
+            }
+        }
+    }
+
+    async fn take_up_kept(&mut self) {
+        for lease in self.leases.kept() {
+            let hands = Arc::clone(&self.hands);
+            let asked = lease.clone();
+            let adopting = tokio::spawn(async move { hands.journal.adopt(&asked).await });
+            if let Ok(Ok(Ok(Some(entry)))) = tokio::time::timeout(SIDE_LIMIT, adopting).await {
+                self.kept.insert(lease, entry);
             }
         }
     }
@@ -182,14 +203,28 @@ impl Hands {
             Arc::clone(&self)
                 .record(lease.clone(), LeaseState::Releasing { reason: reason.to_owned(), since: SystemClock.now() }),
         );
-        let released =
-            release_until(self.provider.as_ref(), &lease, GIVE_UP_AFTER, LONGEST_PAUSE, &LastFailure::default()).await;
+        let released = self.release(&lease).await;
         let _ = tokio::time::timeout(SIDE_LIMIT, recording).await;
         if released.is_ok() {
             let verified = LeaseState::Released { verified_at: SystemClock.now() };
             let _ = tokio::time::timeout(SIDE_LIMIT, tokio::spawn(Arc::clone(&self).record(lease, verified))).await;
             let _ = tokio::time::timeout(SIDE_LIMIT, self.provider.tidy()).await;
         }
+    }
+
+    async fn release(&self, lease: &LeaseId) -> Result<Released> {
+        let last = LastFailure::new();
+        let release = || release_until(self.provider.as_ref(), lease, GIVE_UP_AFTER, LONGEST_PAUSE, &last);
+        let mut released = release().await;
+        let comes_late = self.provider.capabilities().scope == Scope::Credential;
+        for pause in LOOK_AGAIN {
+            if !comes_late || !matches!(released, Ok(Released::AlreadyGone)) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            released = release().await;
+        }
+        released
     }
 
     /// Writes down where the lease stands, if it is on record and nobody else holds it.

@@ -150,7 +150,6 @@ async fn a_slow_server_is_waited_for() {
 }
 
 #[tokio::test]
-#[ignore = "until the sweep and the retries are there"]
 async fn a_deletion_that_fails_is_repeated_until_it_is_verified() {
     for fault in [Fault::DeleteFails, Fault::DeleteIsOnlySaid, Fault::DeleteReplyLost] {
         let world = World::new();
@@ -165,7 +164,6 @@ async fn a_deletion_that_fails_is_repeated_until_it_is_verified() {
 }
 
 #[tokio::test]
-#[ignore = "until the sweep and the retries are there"]
 async fn a_server_that_stays_is_told_and_kept_on_record() {
     let world = World::new();
     let request = world.request();

@@ -86,7 +86,7 @@ impl LocalMachine {
             if let Some(ended) = runner.removed
                 && ended? == Released::Destroyed
             {
-                removed.extend(runner.listed.lease_id);
+                removed.extend(runner.lease_id);
             }
         }
         Ok(removed)
