@@ -36,6 +36,7 @@ mod readme;
 mod record_sampler;
 mod record_store;
 mod registry;
+mod runner_image;
 mod signals;
 mod spec;
 mod support;

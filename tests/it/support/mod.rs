@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 pub mod docker_registry;
+mod dockerd;
 mod fake_cloud;
 mod fake_provider;
 mod gate;
@@ -17,6 +18,7 @@ mod victim;
 
 use lian_build::env_vars::Environment;
 
+pub(crate) use dockerd::{Dockerd, RunnerContainer};
 pub(crate) use fake_cloud::{FakeCloud, Fault, LabelMap};
 pub(crate) use fake_provider::FakeProvider;
 pub(crate) use gate::Gate;
