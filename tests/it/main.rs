@@ -16,6 +16,8 @@ mod context;
 mod context_dockerignore;
 mod context_project;
 mod custody_reaper;
+mod docker_build;
+mod docker_lease;
 mod events;
 mod faults_connection;
 mod help;

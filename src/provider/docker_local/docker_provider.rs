@@ -20,7 +20,6 @@ use super::files::{self, File};
 use super::held_container::{HeldContainer, cut, image_architecture};
 use super::lease_dir::{self, LeaseDir};
 use super::{failure, ready, removal};
-use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest, MANAGED_LABEL};
@@ -114,13 +113,11 @@ impl DockerLocalProvider {
             }
             Some(labels) => labels,
         };
-        let mut renewed_until = None;
-        // The label cannot change: what was renewed stands in the container.
-        if let (Ok(labels), Some(id)) = (&labels, &container.id)
-            && labels.expires_at < SystemClock.now()
-        {
-            renewed_until = files::renewed_until(docker, id).await;
-        }
+        // Labels cannot change: what was renewed stands in the container.
+        let renewed_until = match (&labels, &container.id) {
+            (Ok(_), Some(id)) => files::renewed_until(docker, id).await,
+            _ => None,
+        };
         let holder = labels.as_ref().ok().and_then(|labels| labels.holder.as_ref());
         Listed {
             name,

@@ -4,6 +4,7 @@
 //! nothing is skipped.
 
 mod acquiring;
+mod docker_local;
 mod fake;
 mod harness;
 mod listing;

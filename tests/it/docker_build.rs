@@ -1,0 +1,169 @@
+//! The main job with the real command on `'docker_local` and a real daemon.
+
+use std::ffi::OsStr;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Docker, Finished, Running, Sandbox, Victim};
+
+/// Starts a build in a container.
+fn start<'a, S: AsRef<OsStr>>(sandbox: &'a Sandbox, docker: &Docker, args: impl IntoIterator<Item = S>) -> Running<'a> {
+    let mut command = sandbox.command();
+    command.env("DOCKER_HOST", docker.host()).arg("build").arg(sandbox.context());
+    sandbox.start(command.args(["--provider", "docker_local", "--progress=plain"]).args(args))
+}
+
+/// Runs it to its end, after which nothing of it is left.
+fn build<S: AsRef<OsStr>>(sandbox: &Sandbox, args: impl IntoIterator<Item = S>) -> Finished {
+    let docker = Docker::new();
+    let finished = start(sandbox, &docker, args).wait();
+    let envelope: Value = serde_json::from_str(&finished.stdout).unwrap();
+    for attempt in envelope["attempts"].as_array().unwrap() {
+        assert_nothing_of(&docker, attempt["lease_id"].as_str().unwrap());
+    }
+    finished
+}
+
+#[track_caller]
+fn assert_nothing_of(docker: &Docker, lease: &str) {
+    assert_eq!(docker.traces(lease), Vec::<String>::new());
+    let keys = std::path::Path::new("/run/lian-build/docker").join(lease);
+    assert!(!keys.exists() && !keys.with_extension("lock").exists(), "{} is left", keys.display());
+}
+
+#[test]
+fn a_directory_becomes_an_image_twice() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo built > /proof\nRUN --network=none ls /sys/class/net | grep -x lo");
+    let dest = sandbox.path().join("image.tar");
+    let output = format!("type=oci,dest={}", dest.display());
+    for _ in 0..2 {
+        let built = build(&sandbox, ["-o", &output]);
+        let envelope = built.assert_code(0).envelope();
+        let attempt = &envelope["attempts"][0];
+        assert_eq!((&attempt["provider"], &attempt["isolation"]), (&"docker_local".into(), &"container".into()));
+        assert_eq!(attempt["released"], true);
+        assert!(built.stderr.contains("isolation is `container`"), "{}", built.stderr);
+        assert!(std::fs::metadata(&dest).unwrap().len() > 1000);
+        std::fs::remove_file(&dest).unwrap();
+    }
+}
+
+/// The kernel writes the container's group from the machine's root, and a step's kill is proven all the same.
+#[test]
+fn memory_that_runs_out_is_proven_and_retried_once() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN dd if=/dev/zero of=/dev/null bs=192M count=1");
+    let tiers = sandbox.tiers(&[("small", 0.25), ("middle", 1.0)]);
+    let dest = format!("type=oci,dest={}", sandbox.path().join("image.tar").display());
+    let built = build(&sandbox, ["--tiers", tiers.to_str().unwrap(), "--runner-type=small", "-o", &dest]);
+    let envelope = built.assert_code(0).envelope();
+    let attempts = envelope["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "{envelope}");
+    let oom = &attempts[0]["oom"];
+    assert_eq!((&oom["verdict"], &oom["victim"]), (&"proven".into(), &"dd".into()), "{envelope}");
+    let lease = attempts[0]["lease_id"].as_str().unwrap();
+    assert!(oom["evidence"].to_string().contains(&format!("{lease}/build")), "it names the lease's own group: {oom}");
+    assert_eq!((&attempts[1]["runner_type"], &attempts[1]["outcome"]), (&"middle".into(), &"succeeded".into()));
+}
+
+#[test]
+fn an_exit_137_is_the_builds_own_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.dockerfile_on_base("RUN echo Killed; exit 137");
+    let envelope = build(&sandbox, ["--push=false"]).assert_code(1).envelope();
+    assert_eq!(envelope["attempts"].as_array().unwrap().len(), 1, "{envelope}");
+    assert!(envelope["attempts"][0]["oom"].is_null(), "{envelope}");
+}
+
+#[test]
+fn no_secret_is_seen_from_outside_and_a_killed_build_leaves_nothing() {
+    const SECRET: &str = "s3cr3t-c4bbcb1f-in-a-container";
+    let (sandbox, docker) = (Sandbox::new(), Docker::new());
+    sandbox.dockerfile_on_base("RUN --mount=type=secret,id=token wc -c </run/secrets/token; sleep 600");
+    let mut command = sandbox.command();
+    command.env("DOCKER_HOST", docker.host()).env("LIAN_SECRET_TOKEN", SECRET).arg("build").arg(sandbox.context());
+    let mut running = sandbox.start(command.args(["--provider=docker_local", "--progress=plain", "--secret=id=token"]));
+    running.wait_for(&format!(" {}", SECRET.len()));
+    let victim = Victim::of(&sandbox);
+    let lease = victim.lease().to_owned();
+    let seen = docker.ask(&["inspect", &lease]) + &docker.ask(&["logs", &lease]);
+    assert!(seen.contains(&lease) && !seen.contains(SECRET), "{seen}");
+    for changed in docker.ask(&["diff", &lease]).lines() {
+        let path = changed.split_once(' ').unwrap().1;
+        let content = docker.ask(&["exec", &lease, "sh", "-c", &format!("[ ! -f '{path}' ] || base64 -w0 '{path}'")]);
+        let bytes = base64(&content);
+        assert!(memchr::memmem::find(&bytes, SECRET.as_bytes()).is_none(), "the runner's disk has it in {path}");
+    }
+    running.signal(Signal::KILL);
+    running.wait_unchecked();
+    // Its reaper ends the lease.
+    for _ in 0..400 {
+        if docker.traces(&lease).is_empty() && Victim::leases(&sandbox).is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_nothing_of(&docker, &lease);
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text.trim()).unwrap()
+}
+
+#[test]
+fn a_signal_ends_the_container() {
+    let (sandbox, docker) = (Sandbox::new(), Docker::new());
+    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+    let mut running = start(&sandbox, &docker, ["--push=false"]);
+    running.wait_for(" the-step-runs");
+    running.signal(Signal::TERM);
+    let envelope = running.wait().assert_code(143).envelope();
+    let attempt = &envelope["attempts"][0];
+    assert_eq!((&attempt["outcome"], &attempt["released"]), (&"cancelled".into(), &true.into()), "{envelope}");
+    assert_nothing_of(&docker, attempt["lease_id"].as_str().unwrap());
+}
+
+#[test]
+fn without_a_daemon_or_an_image_the_build_says_what_to_do() {
+    let (sandbox, docker) = (Sandbox::new(), Docker::new());
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    for (host, image, said, hint) in [
+        (
+            "unix:///nowhere/docker.sock",
+            "",
+            "the Docker daemon at `unix:///nowhere/docker.sock` cannot be reached",
+            "DOCKER_HOST",
+        ),
+        (
+            docker.host(),
+            "lian-test-missing:1",
+            "Docker has no runner image `lian-test-missing:1`",
+            "runners image --load",
+        ),
+    ] {
+        let mut command = sandbox.command();
+        command.env("DOCKER_HOST", host).env("BUILDKIT_RUNNER_IMAGE", image);
+        command.arg("build").arg(sandbox.context()).args(["--provider=docker_local", "--progress=plain"]);
+        let refused = sandbox.start(&mut command).wait();
+        let envelope = refused.assert_code(4).envelope();
+        assert_eq!(envelope["status"], "refused");
+        assert!(envelope["error"]["message"].as_str().unwrap().contains(said), "{envelope}");
+        assert!(envelope["error"]["hints"].to_string().contains(hint), "{envelope}");
+    }
+}
+
+/// `plan` looks, too, and makes nothing.
+#[test]
+fn a_plan_names_the_provider_and_its_refusal() {
+    let sandbox = Sandbox::new();
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let mut command = sandbox.command();
+    command.env("DOCKER_HOST", Docker::new().host()).arg("plan").arg(sandbox.context());
+    let planned = sandbox.start(command.args(["--provider='docker_local", "--format=json"])).wait();
+    let document: Value = serde_json::from_str(&planned.assert_code(0).stdout).unwrap();
+    assert_eq!(document["plan"]["provider"], "docker_local", "{document}");
+    assert!(document["plan"]["price"].as_str().unwrap().contains("docker_local"), "{document}");
+}

@@ -1,0 +1,301 @@
+//! `'docker_local` against a real daemon, beyond what every provider must do: what is in the container, whose it is, and
+//! what becomes of a request that nobody hears the answer of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use lian_build::error::ErrorKind;
+use lian_build::ids::{LeaseId, RunId};
+use lian_build::lease::{CgroupVersion, Holder, Isolation, LeaseRequest, MemoryLimit, OwnerId};
+use lian_build::provider::docker_local::{DockerLocalConfig, DockerLocalProvider};
+use lian_build::provider::{ComputeProvider as _, Released};
+use lian_build::remote::Session;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{DockerMachine, tier};
+
+const MB: u64 = 1 << 20;
+
+fn request(memory_gb: f64) -> LeaseRequest {
+    let now = Timestamp::now();
+    LeaseRequest {
+        lease_id: LeaseId::new(),
+        run_id: RunId::new(),
+        workspace: "test".parse().unwrap(),
+        actor_id: "tester".parse().unwrap(),
+        tier: tier(memory_gb),
+        memory_is_explicit: true,
+        attempt: 1,
+        owner: OwnerId::derive("test"),
+        created_at: now,
+        expires_at: now + SignedDuration::from_mins(20),
+        hard_deadline: now + SignedDuration::from_hours(1),
+        holder: Holder::current(),
+        may_be_kept: false,
+    }
+}
+
+async fn acquire(
+    provider: &DockerLocalProvider,
+    request: &LeaseRequest,
+) -> lian_build::error::Result<lian_build::lease::Endpoint> {
+    provider.acquire(request, &|_: &str| (), &CancellationToken::new()).await
+}
+
+fn inspect(machine: &DockerMachine, lease: &LeaseId) -> Value {
+    let said: Value = serde_json::from_str(&machine.docker.ask(&["inspect", lease.as_str()])).unwrap();
+    said[0].clone()
+}
+
+#[tokio::test]
+async fn the_container_has_the_tiers_limits_and_named_capabilities() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let provider = machine.provider();
+    let endpoint = acquire(&provider, &request).await.unwrap();
+    assert_eq!(endpoint.isolation, Isolation::Container);
+    assert!(endpoint.notes.iter().any(|note| note.contains("SYS_ADMIN")), "{:?}", endpoint.notes);
+
+    let seen = inspect(&machine, &request.lease_id);
+    let host = &seen["HostConfig"];
+    assert_eq!((host["Memory"].as_u64(), host["MemorySwap"].as_u64()), (Some(512 * MB), Some(512 * MB)));
+    assert_eq!(host["NanoCpus"], 1_000_000_000);
+    assert_eq!((&host["Privileged"], &host["AutoRemove"], &host["Init"]), (&false.into(), &false.into(), &true.into()));
+    assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]));
+    let added = host["CapAdd"].to_string();
+    assert!(added.contains("SYS_ADMIN") && !added.contains("ALL") && !added.contains("SYS_PTRACE"), "{added}");
+    assert!(host["Binds"].is_null(), "{}", host["Binds"]);
+    assert_eq!(host["PortBindings"]["22/tcp"][0]["HostIp"], "127.0.0.1");
+    assert_eq!(seen["Config"]["Labels"]["lian-managed"], "1");
+
+    // What the runner itself sees.
+    let session = Session::connect(&endpoint, &endpoint.session_dir).await.unwrap();
+    let shell = async |script: &str| {
+        let output = session.run(&["sh", "-c", script], None).await.unwrap();
+        assert!(output.success(), "`{script}`: {}", output.stderr_text());
+        output.stdout_text().trim().to_owned()
+    };
+    let MemoryLimit::Cgroup { version, parent, bytes } = &endpoint.memory else { panic!("{:?}", endpoint.memory) };
+    let file = match version {
+        CgroupVersion::V1 => format!("/sys/fs/cgroup/memory{parent}/memory.limit_in_bytes"),
+        CgroupVersion::V2 => format!("/sys/fs/cgroup{parent}/memory.max"),
+    };
+    assert_eq!(shell(&format!("cat {file}")).await, bytes.to_string());
+    assert!(*bytes < 512 * MB && parent.contains(request.lease_id.as_str()), "{parent}: {bytes}");
+    let secrets =
+        shell("awk '$2 == \"/run/lian-secrets\" { print $3, $4 }' /proc/mounts; stat -c %a /run/lian-secrets").await;
+    for part in ["tmpfs ", "noexec", "nosuid", "nodev", "\n700"] {
+        assert!(secrets.contains(part), "`{part}` is missing: {secrets}");
+    }
+    session.close().await.unwrap();
+    provider.release(&request.lease_id).await.unwrap();
+    machine.assert_nothing_of(&request.lease_id);
+    machine.assert_empty();
+}
+
+#[tokio::test]
+async fn neither_key_stands_where_it_can_be_read() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let provider = machine.provider();
+    let endpoint = acquire(&provider, &request).await.unwrap();
+    let said = inspect(&machine, &request.lease_id).to_string();
+    assert!(!said.contains("PRIVATE KEY") && !said.contains(endpoint.host_key.split(' ').nth(1).unwrap()), "{said}");
+    let files = std::fs::read_dir(endpoint.identity_file.parent().unwrap()).unwrap().flatten();
+    for entry in files {
+        use std::os::unix::fs::PermissionsExt as _;
+        let name = entry.file_name();
+        assert_ne!(name, "host_key", "the host's private key is the container's alone");
+        if name == "client_key" {
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+    provider.release(&request.lease_id).await.unwrap();
+    machine.assert_nothing_of(&request.lease_id);
+}
+
+/// Another home: what CI throws away between two jobs, or another machine with the same daemon.
+#[tokio::test]
+async fn a_runner_of_another_home_is_adopted_with_keys_of_its_own() {
+    let (one, other, request) = (DockerMachine::new(), DockerMachine::new(), request(0.5));
+    let (first, second) = (one.provider(), other.provider());
+    acquire(&first, &request).await.unwrap();
+    let before = inspect(&one, &request.lease_id)["Id"].clone();
+    let endpoint = acquire(&second, &request).await.unwrap();
+    assert_eq!(inspect(&one, &request.lease_id)["Id"], before, "it is the same container");
+    let session = Session::connect(&endpoint, &endpoint.session_dir).await.unwrap();
+    assert!(session.run(&["true"], None).await.unwrap().success());
+    session.close().await.unwrap();
+    assert_eq!(second.release(&request.lease_id).await.unwrap(), Released::Destroyed);
+    assert_eq!(first.release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
+    one.assert_nothing_of(&request.lease_id);
+    other.assert_nothing_of(&request.lease_id);
+}
+
+#[tokio::test]
+async fn a_container_of_another_owner_under_the_same_name_is_neither_adopted_nor_touched() {
+    let machine = DockerMachine::new();
+    let (theirs, provider) = (request(0.5), machine.provider());
+    let mut labels: Vec<String> = Vec::new();
+    for (key, value) in theirs.labels().to_map() {
+        labels.extend(["--label".to_owned(), format!("{key}={value}")]);
+    }
+    let mut args = vec!["create", "--name", theirs.lease_id.as_str()];
+    args.extend(labels.iter().map(String::as_str));
+    args.extend([machine.config.image.as_str(), "true"]);
+    machine.docker.ask(&args);
+    let before = inspect(&machine, &theirs.lease_id);
+
+    let mine = LeaseRequest { owner: OwnerId::derive("me"), ..theirs.clone() };
+    let error = acquire(&provider, &mine).await.unwrap_err();
+    assert!(error.to_string().contains("owner"), "{error}");
+    assert_eq!(inspect(&machine, &theirs.lease_id), before);
+    machine.docker.ask(&["rm", theirs.lease_id.as_str()]);
+    assert_eq!(provider.release(&theirs.lease_id).await.unwrap(), Released::AlreadyGone);
+    machine.assert_nothing_of(&theirs.lease_id);
+}
+
+#[tokio::test]
+async fn a_container_that_ends_is_a_fault_at_once_with_its_last_words() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let image = machine.docker.image_that_runs(&["/bin/sh", "-c", "echo the-last-words; exit 3"]);
+    let config = DockerLocalConfig { image: image.name.clone(), ..machine.config.clone() };
+    let provider = DockerLocalProvider::new(config);
+    let error = acquire(&provider, &request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Provider);
+    let said = error.to_string();
+    assert!(said.contains("ended with exit code 3") && said.contains("the-last-words"), "{said}");
+    provider.release(&request.lease_id).await.unwrap();
+    machine.assert_nothing_of(&request.lease_id);
+}
+
+#[tokio::test]
+async fn what_cannot_be_leased_is_said_before_anything_is_made() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let missing = DockerLocalConfig { image: "lian-test-missing:1".to_owned(), ..machine.config.clone() };
+    let default = DockerLocalConfig { host: "unix:///nowhere/docker.sock".to_owned(), ..machine.config.clone() };
+    let remote = DockerLocalConfig { host: "tcp://192.0.2.7:2375".to_owned(), ..machine.config.clone() };
+    for (config, kind, said) in [
+        (missing, ErrorKind::NoCapacity, "no runner image `lian-test-missing:1`"),
+        (default, ErrorKind::NoCapacity, "`unix:///nowhere/docker.sock` cannot be reached"),
+        (remote, ErrorKind::Usage, "it is another machine"),
+    ] {
+        let provider = DockerLocalProvider::new(config);
+        for error in [provider.check(&request).await.unwrap_err(), acquire(&provider, &request).await.unwrap_err()] {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(said), "{error}");
+            assert!(!error.hints().is_empty(), "{error:?}");
+        }
+        // Nothing was asked for, so nothing need be confirmed.
+        assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
+    }
+    let huge = LeaseRequest { tier: tier(4096.0), ..request.clone() };
+    assert_eq!(acquire(&machine.provider(), &huge).await.unwrap_err().kind(), ErrorKind::NoCapacity);
+    machine.assert_nothing_of(&request.lease_id);
+    machine.assert_empty();
+}
+
+#[tokio::test]
+async fn containers_share_one_memory_budget() {
+    let mut machine = DockerMachine::new();
+    machine.config.memory_budget_bytes = Some(768 * MB);
+    machine.config.queue_timeout = std::time::Duration::from_millis(300);
+    let (one, two, provider) = (request(0.5), request(0.5), machine.provider());
+    acquire(&provider, &one).await.unwrap();
+    let error = acquire(&provider, &two).await.unwrap_err();
+    assert!(error.to_string().contains("0.5 of 0.8 GB are leased by test"), "{error}");
+    provider.release(&two.lease_id).await.unwrap();
+    provider.release(&one.lease_id).await.unwrap();
+    acquire(&provider, &two).await.unwrap();
+    provider.release(&two.lease_id).await.unwrap();
+    machine.assert_nothing_of(&two.lease_id);
+    machine.assert_empty();
+}
+
+/// What the machine keeps of a lease goes with a sweep when its container went without us.
+#[tokio::test]
+async fn keys_of_a_container_that_somebody_removed_are_swept() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let provider = machine.provider();
+    acquire(&provider, &request).await.unwrap();
+    machine.docker.ask(&["rm", "--force", "--volumes", request.lease_id.as_str()]);
+    // As if its process had died.
+    drop(provider);
+    assert!(!machine.traces(&request.lease_id).is_empty());
+    machine.provider().tidy().await.unwrap();
+    machine.assert_nothing_of(&request.lease_id);
+    machine.assert_empty();
+}
+
+/// Stands before the daemon and passes everything on, but cuts the connection before the first answer to `create`.
+fn cutting_proxy(machine: &DockerMachine) -> (String, Arc<AtomicBool>) {
+    let (path, cut) = (machine.path().join("d.sock"), Arc::new(AtomicBool::new(false)));
+    let listener = UnixListener::bind(&path).unwrap();
+    let (daemon, has_cut) = (machine.docker.socket(), Arc::clone(&cut));
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (daemon, has_cut) = (daemon.clone(), Arc::clone(&has_cut));
+            tokio::spawn(async move {
+                let mut daemon = UnixStream::connect(daemon).await.unwrap();
+                let mut head = vec![0; 64 << 10];
+                let read = client.read(&mut head).await.unwrap();
+                daemon.write_all(&head[..read]).await.unwrap();
+                let is_create = String::from_utf8_lossy(&head[..read]).contains("/containers/create");
+                if is_create && !has_cut.load(Ordering::SeqCst) {
+                    // The daemon answers, so it has done it; nobody hears it.
+                    let (mut answers, mut requests) = daemon.split();
+                    let mut answer = [0; 1];
+                    tokio::select! {
+                        _ = tokio::io::copy(&mut client, &mut requests) => {}
+                        answered = answers.read(&mut answer) => assert_eq!(answered.unwrap(), 1),
+                    }
+                    has_cut.store(true, Ordering::SeqCst);
+                    return;
+                }
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut daemon).await;
+            });
+        }
+    });
+    (format!("unix://{}", path.display()), cut)
+}
+
+#[tokio::test]
+async fn a_request_whose_answer_was_lost_is_found_by_its_name() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let (host, cut) = cutting_proxy(&machine);
+    let provider = DockerLocalProvider::new(DockerLocalConfig { host, ..machine.config.clone() });
+    acquire(&provider, &request).await.unwrap();
+    assert!(cut.load(Ordering::SeqCst), "no answer was lost");
+    assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::Destroyed);
+    machine.assert_nothing_of(&request.lease_id);
+}
+
+/// Dropped while the request is under way: the container may come to exist after the first look.
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_more_leaves_nothing() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let provider = machine.provider();
+    let sent = tokio::sync::Notify::new();
+    let watch = |what: &str| {
+        if what.contains("make the runner's container") {
+            sent.notify_one();
+        }
+    };
+    {
+        let never = CancellationToken::new();
+        let acquiring = provider.acquire(&request, &watch, &never);
+        tokio::pin!(acquiring);
+        // Until it has said that the request goes out, and one step further: then it has gone out.
+        tokio::select! {
+            biased;
+            _ = &mut acquiring => panic!("it cannot be done yet"),
+            () = sent.notified() => {}
+        }
+        assert!(futures_util::poll!(&mut acquiring).is_pending());
+    }
+    assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::Destroyed);
+    machine.assert_nothing_of(&request.lease_id);
+    machine.assert_empty();
+}
