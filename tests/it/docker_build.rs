@@ -5,29 +5,33 @@ use std::ffi::OsStr;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Docker, Finished, Running, Sandbox, Victim};
+use crate::support::{Dockerd, Finished, Running, Sandbox, Victim};
 
 /// Starts a build in a container.
-fn start<'a, S: AsRef<OsStr>>(sandbox: &'a Sandbox, docker: &Docker, args: impl IntoIterator<Item = S>) -> Running<'a> {
+fn start<'a, S: AsRef<OsStr>>(
+    sandbox: &'a Sandbox,
+    dockerd: &Dockerd,
+    args: impl IntoIterator<Item = S>,
+) -> Running<'a> {
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", docker.host()).arg("build").arg(sandbox.context());
+    command.env("DOCKER_HOST", dockerd.host()).arg("build").arg(sandbox.context());
     sandbox.start(command.args(["--provider", "docker_local", "--progress=plain"]).args(args))
 }
 
 /// Runs it to its end, after which nothing of it is left.
 fn build<S: AsRef<OsStr>>(sandbox: &Sandbox, args: impl IntoIterator<Item = S>) -> Finished {
-    let docker = Docker::new();
-    let finished = start(sandbox, &docker, args).wait();
+    let dockerd = Dockerd::of_the_tests();
+    let finished = start(sandbox, &dockerd, args).wait();
     let envelope: Value = serde_json::from_str(&finished.stdout).unwrap();
     for attempt in envelope["attempts"].as_array().unwrap() {
-        assert_nothing_of(&docker, attempt["lease_id"].as_str().unwrap());
+        assert_nothing_of(&dockerd, attempt["lease_id"].as_str().unwrap());
     }
     finished
 }
 
 #[track_caller]
-fn assert_nothing_of(docker: &Docker, lease: &str) {
-    assert_eq!(docker.traces(lease), Vec::<String>::new());
+fn assert_nothing_of(dockerd: &Dockerd, lease: &str) {
+    assert_eq!(dockerd.traces(lease), Vec::<String>::new());
     let keys = std::path::Path::new("/run/lian-build/docker").join(lease);
     assert!(!keys.exists() && !keys.with_extension("lock").exists(), "{} is left", keys.display());
 }
@@ -80,19 +84,20 @@ fn an_exit_137_is_the_builds_own_failure() {
 #[test]
 fn no_secret_is_seen_from_outside_and_a_killed_build_leaves_nothing() {
     const SECRET: &str = "s3cr3t-c4bbcb1f-in-a-container";
-    let (sandbox, docker) = (Sandbox::new(), Docker::new());
+    let (sandbox, dockerd) = (Sandbox::new(), Dockerd::of_the_tests());
     sandbox.dockerfile_on_base("RUN --mount=type=secret,id=token wc -c </run/secrets/token; sleep 600");
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", docker.host()).env("LIAN_SECRET_TOKEN", SECRET).arg("build").arg(sandbox.context());
+    command.env("DOCKER_HOST", dockerd.host()).env("LIAN_SECRET_TOKEN", SECRET).arg("build").arg(sandbox.context());
     let mut running = sandbox.start(command.args(["--provider=docker_local", "--progress=plain", "--secret=id=token"]));
     running.wait_for(&format!(" {}", SECRET.len()));
     let victim = Victim::of(&sandbox);
     let lease = victim.lease().to_owned();
-    let seen = docker.ask(&["inspect", &lease]) + &docker.ask(&["logs", &lease]);
+    let seen = dockerd.docker(&["inspect", &lease]) + &dockerd.docker(&["logs", &lease]);
     assert!(seen.contains(&lease) && !seen.contains(SECRET), "{seen}");
-    for changed in docker.ask(&["diff", &lease]).lines() {
+    for changed in dockerd.docker(&["diff", &lease]).lines() {
         let path = changed.split_once(' ').unwrap().1;
-        let content = docker.ask(&["exec", &lease, "sh", "-c", &format!("[ ! -f '{path}' ] || base64 -w0 '{path}'")]);
+        let content =
+            dockerd.docker(&["exec", &lease, "sh", "-c", &format!("[ ! -f '{path}' ] || base64 -w0 '{path}'")]);
         let bytes = base64(&content);
         assert!(memchr::memmem::find(&bytes, SECRET.as_bytes()).is_none(), "the runner's disk has it in {path}");
     }
@@ -100,12 +105,12 @@ fn no_secret_is_seen_from_outside_and_a_killed_build_leaves_nothing() {
     running.wait_unchecked();
     // Its reaper ends the lease.
     for _ in 0..400 {
-        if docker.traces(&lease).is_empty() && Victim::leases(&sandbox).is_empty() {
+        if dockerd.traces(&lease).is_empty() && Victim::leases(&sandbox).is_empty() {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    assert_nothing_of(&docker, &lease);
+    assert_nothing_of(&dockerd, &lease);
 }
 
 fn base64(text: &str) -> Vec<u8> {
@@ -115,20 +120,20 @@ fn base64(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_signal_ends_the_container() {
-    let (sandbox, docker) = (Sandbox::new(), Docker::new());
+    let (sandbox, dockerd) = (Sandbox::new(), Dockerd::of_the_tests());
     sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
-    let mut running = start(&sandbox, &docker, ["--push=false"]);
+    let mut running = start(&sandbox, &dockerd, ["--push=false"]);
     running.wait_for(" the-step-runs");
     running.signal(Signal::TERM);
     let envelope = running.wait().assert_code(143).envelope();
     let attempt = &envelope["attempts"][0];
     assert_eq!((&attempt["outcome"], &attempt["released"]), (&"cancelled".into(), &true.into()), "{envelope}");
-    assert_nothing_of(&docker, attempt["lease_id"].as_str().unwrap());
+    assert_nothing_of(&dockerd, attempt["lease_id"].as_str().unwrap());
 }
 
 #[test]
 fn without_a_daemon_or_an_image_the_build_says_what_to_do() {
-    let (sandbox, docker) = (Sandbox::new(), Docker::new());
+    let (sandbox, dockerd) = (Sandbox::new(), Dockerd::of_the_tests());
     sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     for (host, image, said, hint) in [
         (
@@ -138,7 +143,7 @@ fn without_a_daemon_or_an_image_the_build_says_what_to_do() {
             "DOCKER_HOST",
         ),
         (
-            docker.host(),
+            dockerd.host(),
             "lian-test-missing:1",
             "Docker has no runner image `lian-test-missing:1`",
             "runners image --load",
@@ -161,7 +166,7 @@ fn a_plan_names_the_provider_and_its_refusal() {
     let sandbox = Sandbox::new();
     sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", Docker::new().host()).arg("plan").arg(sandbox.context());
+    command.env("DOCKER_HOST", Dockerd::of_the_tests().host()).arg("plan").arg(sandbox.context());
     let planned = sandbox.start(command.args(["--provider='docker_local", "--format=json"])).wait();
     let document: Value = serde_json::from_str(&planned.assert_code(0).stdout).unwrap();
     assert_eq!(document["plan"]["provider"], "docker_local", "{document}");

@@ -47,8 +47,7 @@ async fn acquire(
 }
 
 fn inspect(machine: &DockerMachine, lease: &LeaseId) -> Value {
-    let said: Value = serde_json::from_str(&machine.docker.ask(&["inspect", lease.as_str()])).unwrap();
-    said[0].clone()
+    machine.dockerd.inspect(lease.as_str())
 }
 
 #[tokio::test]
@@ -145,14 +144,14 @@ async fn a_container_of_another_owner_under_the_same_name_is_neither_adopted_nor
     let mut args = vec!["create", "--name", theirs.lease_id.as_str()];
     args.extend(labels.iter().map(String::as_str));
     args.extend([machine.config.image.as_str(), "true"]);
-    machine.docker.ask(&args);
+    machine.dockerd.docker(&args);
     let before = inspect(&machine, &theirs.lease_id);
 
     let mine = LeaseRequest { owner: OwnerId::derive("me"), ..theirs.clone() };
     let error = acquire(&provider, &mine).await.unwrap_err();
     assert!(error.to_string().contains("owner"), "{error}");
     assert_eq!(inspect(&machine, &theirs.lease_id), before);
-    machine.docker.ask(&["rm", theirs.lease_id.as_str()]);
+    machine.dockerd.docker(&["rm", theirs.lease_id.as_str()]);
     assert_eq!(provider.release(&theirs.lease_id).await.unwrap(), Released::AlreadyGone);
     machine.assert_nothing_of(&theirs.lease_id);
 }
@@ -160,7 +159,7 @@ async fn a_container_of_another_owner_under_the_same_name_is_neither_adopted_nor
 #[tokio::test]
 async fn a_container_that_ends_is_a_fault_at_once_with_its_last_words() {
     let (machine, request) = (DockerMachine::new(), request(0.5));
-    let image = machine.docker.image_that_runs(&["/bin/sh", "-c", "echo the-last-words; exit 3"]);
+    let image = machine.dockerd.image_that_runs(&["/bin/sh", "-c", "echo the-last-words; exit 3"]);
     let config = DockerLocalConfig { image: image.name.clone(), ..machine.config.clone() };
     let provider = DockerLocalProvider::new(config);
     let error = acquire(&provider, &request).await.unwrap_err();
@@ -220,7 +219,7 @@ async fn keys_of_a_container_that_somebody_removed_are_swept() {
     let (machine, request) = (DockerMachine::new(), request(0.5));
     let provider = machine.provider();
     acquire(&provider, &request).await.unwrap();
-    machine.docker.ask(&["rm", "--force", "--volumes", request.lease_id.as_str()]);
+    machine.dockerd.docker(&["rm", "--force", "--volumes", request.lease_id.as_str()]);
     // As if its process had died.
     drop(provider);
     assert!(!machine.traces(&request.lease_id).is_empty());
@@ -233,7 +232,7 @@ async fn keys_of_a_container_that_somebody_removed_are_swept() {
 fn cutting_proxy(machine: &DockerMachine) -> (String, Arc<AtomicBool>) {
     let (path, cut) = (machine.path().join("d.sock"), Arc::new(AtomicBool::new(false)));
     let listener = UnixListener::bind(&path).unwrap();
-    let (daemon, has_cut) = (machine.docker.socket(), Arc::clone(&cut));
+    let (daemon, has_cut) = (machine.dockerd.socket(), Arc::clone(&cut));
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let (daemon, has_cut) = (daemon.clone(), Arc::clone(&has_cut));

@@ -32,12 +32,12 @@ impl DockerLocal {
             args.extend(["--label", label]);
         }
         args.extend([self.machine.config.image.as_str(), "true"]);
-        self.machine.docker.ask(&args);
+        self.machine.dockerd.docker(&args);
         lease
     }
 
     fn uproot(&self, lease: &LeaseId) {
-        self.machine.docker.ask(&["rm", "--force", "--volumes", lease.as_str()]);
+        self.machine.dockerd.docker(&["rm", "--force", "--volumes", lease.as_str()]);
     }
 }
 
@@ -54,7 +54,7 @@ impl Harness for DockerLocal {
 
     /// Its container is made, and what it starts ends at once.
     fn failing_provider(&self) -> Arc<dyn ComputeProvider> {
-        let image = self.machine.docker.image_that_runs(&["/bin/false"]);
+        let image = self.machine.dockerd.image_that_runs(&["/bin/false"]);
         let config = DockerLocalConfig { image: image.name.clone(), ..self.machine.config.clone() };
         self.images.lock().unwrap().push(image);
         Arc::new(DockerLocalProvider::new(config))
@@ -69,12 +69,12 @@ impl Harness for DockerLocal {
     }
 
     fn runners(&self) -> Vec<String> {
-        self.machine.docker.names(&format!("lian-owner={}", OwnerId::derive(&self.owner)))
+        self.machine.dockerd.names(&format!("lian-owner={}", OwnerId::derive(&self.owner)))
     }
 
     fn labels(&self, lease: &LeaseId) -> Option<LabelMap> {
-        let found = self.machine.docker.succeeds(&["inspect", lease.as_str()]);
-        let ask = || self.machine.docker.ask(&["inspect", "--format", "{{json .Config.Labels}}", lease.as_str()]);
+        let found = self.machine.dockerd.succeeds(&["inspect", lease.as_str()]);
+        let ask = || self.machine.dockerd.docker(&["inspect", "--format", "{{json .Config.Labels}}", lease.as_str()]);
         found.then(|| {
             let all: LabelMap = serde_json::from_str(&ask()).unwrap();
             // The image has labels, too.
@@ -83,7 +83,7 @@ impl Harness for DockerLocal {
     }
 
     fn stop(&self, lease: &LeaseId) {
-        self.machine.docker.ask(&["kill", lease.as_str()]);
+        self.machine.dockerd.docker(&["kill", lease.as_str()]);
     }
 
     async fn plant_foreign(&self) -> LeaseId {

@@ -1,7 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
-mod docker;
+mod docker_machine;
 pub mod docker_registry;
 mod dockerd;
 mod fake_cloud;
@@ -19,7 +19,7 @@ mod victim;
 
 use lian_build::env_vars::Environment;
 
-pub(crate) use docker::{Docker, DockerMachine, TestImage};
+pub(crate) use docker_machine::{DockerMachine, TestImage};
 pub(crate) use dockerd::{Dockerd, RunnerContainer};
 pub(crate) use fake_cloud::{FakeCloud, Fault, LabelMap};
 pub(crate) use fake_provider::FakeProvider;
