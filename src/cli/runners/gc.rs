@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::args::GcArgs;
-use super::release::release_now;
 use super::site::Site;
 use super::survey::{Known, Survey, survey};
 use crate::custody::Verdict;
@@ -18,31 +17,26 @@ use crate::sanitise;
 /// # Errors
 /// As [`Site::open`] and [`survey`].
 pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<RunnersDocument<RunnersGc>> {
-    let Survey { runners, unreadable, warnings } = survey(site, args.dry_run).await?;
-    let mut items = Vec::with_capacity(runners.len());
-    for known in runners {
-        items.push(item(known, args.dry_run, site).await);
-    }
+    let Survey { runners, unreadable, warnings, fault, .. } = survey(site, args.dry_run).await?;
+    let items: Vec<GcItem> = runners.into_iter().map(item).collect();
     let unconfirmed = items.iter().filter(|item| item.action == GcAction::Unconfirmed);
     let unconfirmed: Vec<String> = unconfirmed.map(|item| format!("`{}`", item.name)).collect();
     let body = RunnersGc { dry_run: args.dry_run, owner: Some(site.owner.clone()), items, unreadable };
     let document = RunnersDocument::done(body, warnings);
     if unconfirmed.is_empty() {
-        return Ok(document);
+        return Ok(match fault {
+            // What may be on record there is not known.
+            Some(error) => document.because(&error),
+            None => document,
+        });
     }
     let what = format!("these runners had to go and may still exist: {}", unconfirmed.join(", "));
     let error = Error::new(ErrorKind::ReleaseUnconfirmed, what);
     Ok(document.because(&error.hint("`lian-build runners gc` tries again")))
 }
 
-async fn item(known: Known, dry_run: bool, site: &Site) -> GcItem {
-    let removed = match (&known.verdict, &known.lease_id, known.removed) {
-        // Its provider does not have it any more, so there was nothing to sweep: its record goes.
-        (Verdict::Remove(why), Some(lease), None) if !dry_run => {
-            Some(release_now(site, &known.provider, lease, why).await)
-        }
-        (_, _, removed) => removed,
-    };
+fn item(known: Known) -> GcItem {
+    let removed = known.removed;
     let (action, reason) = match (known.verdict, &removed) {
         (Verdict::Keep(why) | Verdict::Remove(why) | Verdict::Suspicious(why), Some(Err(_))) => {
             (GcAction::Unconfirmed, why)

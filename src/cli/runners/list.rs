@@ -18,7 +18,7 @@ use crate::sanitise;
 /// # Errors
 /// As [`Site::open`] and [`survey`].
 pub(super) async fn list(args: &ListArgs, site: &Site) -> Result<RunnersDocument<RunnersList>> {
-    let Survey { runners, unreadable, warnings } = survey(site, true).await?;
+    let Survey { runners, unreadable, warnings, fault, .. } = survey(site, true).await?;
     let now = site.services.clock.now();
     let all = runners.len();
     let shown: Vec<RunnerInfo> = runners
@@ -28,7 +28,11 @@ pub(super) async fn list(args: &ListArgs, site: &Site) -> Result<RunnersDocument
         .collect();
     let hidden = u64::try_from(all - shown.len()).unwrap_or(u64::MAX);
     let body = RunnersList { owner: Some(site.owner.clone()), runners: shown, hidden, unreadable };
-    Ok(RunnersDocument::done(body, warnings))
+    let document = RunnersDocument::done(body, warnings);
+    Ok(match fault {
+        Some(error) => document.because(&error),
+        None => document,
+    })
 }
 
 /// Ours, or something is wrong with it.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::args::ReleaseArgs;
 use super::pick::pick;
 use super::site::Site;
-use super::survey::{Known, Survey, survey};
+use super::survey::{Known, OTHER_BACKEND, Survey, survey};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Holder, HolderState, LeaseState};
@@ -19,13 +19,19 @@ use crate::sanitise;
 /// How often it is looked whether another process has released a lease.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a reaper that is at it is waited for.
+const REAPER_LIMIT: Duration = Duration::from_secs(60);
+
 /// Releases what was named. Whatever is refused is refused before the first is released; then one that fails does not
 /// stop the others.
 ///
 /// # Errors
-/// `Usage` for an id that names no runner, or one that must not be released.
+/// `Usage` for an id that names no runner, or one that must not be released; `State` when the journal cannot be read.
 pub(super) async fn release(args: &ReleaseArgs, site: &Site) -> Result<RunnersDocument<RunnersRelease>> {
-    let Survey { runners, warnings, .. } = survey(site, true).await?;
+    let Survey { runners, warnings, fault, is_incomplete, .. } = survey(site, true).await?;
+    if let Some(error) = fault {
+        return Err(error);
+    }
     let leases: Vec<LeaseId> = runners.iter().filter_map(|known| known.lease_id.clone()).collect();
     let mut targets: Vec<(LeaseId, Option<&Known>)> = Vec::new();
     for said in &args.ids {
@@ -42,7 +48,7 @@ pub(super) async fn release(args: &ReleaseArgs, site: &Site) -> Result<RunnersDo
     for (lease, known) in targets {
         let released = match known {
             Some(known) => release_known(site, &lease, known).await,
-            None if warnings.is_empty() => Ok(Released::AlreadyGone),
+            None if !is_incomplete => Ok(Released::AlreadyGone),
             None => Err(unconfirmed("not every provider could be asked for it")),
         };
         items.push(item(lease, known, released));
@@ -99,9 +105,11 @@ fn may_be_released(known: &Known, args: &ReleaseArgs, site: &Site) -> Result<()>
 
 async fn release_known(site: &Site, lease: &LeaseId, known: &Known) -> Result<Released> {
     if let Some(recorded) = &known.recorded
-        && let (LeaseState::Kept { .. }, Some(reaper)) = (&recorded.record.state, &recorded.record.reaper)
+        && let Some(reaper) = &recorded.record.reaper
     {
-        end(reaper)?;
+        if known.kept_until().is_some() {
+            end(reaper)?;
+        }
         if was_released_by(reaper, site, lease).await? {
             return Ok(Released::Destroyed);
         }
@@ -120,21 +128,18 @@ fn end(reaper: &Holder) -> Result<()> {
     }
 }
 
-/// Waits until a reaper has released the lease and taken it off the record; false when it ended without.
+/// Waits until a reaper, which is at it, has released the lease and taken it off the record; false when it ended without,
+/// or is at it too long.
 async fn was_released_by(reaper: &Holder, site: &Site, lease: &LeaseId) -> Result<bool> {
-    let deadline = Instant::now() + site.timing.release_limit;
+    let deadline = Instant::now() + REAPER_LIMIT;
     loop {
         let lives = reaper.state() == HolderState::Alive;
         let (records, _) = site.journal.read()?;
         if !records.iter().any(|recorded| recorded.record.lease_id == *lease) {
             return Ok(true);
         }
-        if !lives {
+        if !lives || Instant::now() > deadline {
             return Ok(false);
-        }
-        if Instant::now() > deadline {
-            let limit = site.timing.release_limit.as_secs();
-            return Err(unconfirmed(&format!("the process {} did not release it within {limit} s", reaper.pid())));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -144,14 +149,14 @@ async fn was_released_by(reaper: &Holder, site: &Site, lease: &LeaseId) -> Resul
 ///
 /// # Errors
 /// `ReleaseUnconfirmed` when something may be left; then it stays on record.
-pub(super) async fn release_now(site: &Site, provider: &str, lease: &LeaseId, reason: &str) -> Result<Released> {
+async fn release_now(site: &Site, provider: &str, lease: &LeaseId, reason: &str) -> Result<Released> {
     let Some(provider) = site.providers.iter().find(|known| known.name() == provider) else {
         return Err(unconfirmed(&format!("its provider `{provider}` cannot be asked")));
     };
     let mut entry = site.journal.adopt(lease).await?;
     if let Some(entry) = &mut entry {
         if entry.record().backend != provider.backend() {
-            return Err(unconfirmed("it was leased from another backend, or as another user, than the one asked here"));
+            return Err(unconfirmed(OTHER_BACKEND));
         }
         let releasing = LeaseState::Releasing { reason: reason.to_owned(), since: site.services.clock.now() };
         // What is to go goes, also when that cannot be written down.

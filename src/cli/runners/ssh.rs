@@ -3,7 +3,7 @@
 use super::args::SshArgs;
 use super::pick::pick;
 use super::site::Site;
-use super::survey::{Known, survey};
+use super::survey::{Known, Survey, survey};
 use crate::env_vars;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
@@ -17,7 +17,10 @@ use crate::remote;
 /// # Errors
 /// `Usage` for an id that names no runner of this user, `Runner` when it is gone or not ready.
 pub(super) async fn ssh(args: &SshArgs, site: &Site) -> Result<Cmd> {
-    let runners = survey(site, true).await?.runners;
+    let Survey { runners, fault, .. } = survey(site, true).await?;
+    if let Some(error) = fault {
+        return Err(error);
+    }
     let leases: Vec<LeaseId> = runners.iter().filter_map(|known| known.lease_id.clone()).collect();
     let lease = pick(&args.id, &leases)?;
     let Some(known) = runners.iter().find(|known| known.lease_id.as_ref() == Some(&lease)) else {

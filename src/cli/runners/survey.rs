@@ -14,6 +14,10 @@ use crate::lease::{Holder, HolderState, Labels, LeaseState, Recorded};
 use crate::provider::{Listed, Released, Scope};
 use crate::report::runners::UnreadableRecord;
 
+/// Of a lease whose backend is not the one that is asked here: that one's "not found" proves nothing.
+pub(super) const OTHER_BACKEND: &str =
+    "it was leased from another backend, or as another user, than the one asked here";
+
 /// Everything that is known of one runner.
 pub(super) struct Known {
     /// Its name at the provider.
@@ -40,19 +44,28 @@ pub(super) struct Survey {
     pub(super) runners: Vec<Known>,
     pub(super) unreadable: Vec<UnreadableRecord>,
     pub(super) warnings: Vec<String>,
+    /// Why the journal cannot be read: then only what providers say is known.
+    pub(super) fault: Option<Error>,
+    /// True when a provider that may have runners gave no answer. One that this machine does not have is none.
+    pub(super) is_incomplete: bool,
 }
 
 /// Asks every provider and reads what is on record; unless `dry_run`, what a sweep removes is removed.
 ///
 /// # Errors
-/// `State` when the journal cannot be read; whatever keeps a provider that was named from being asked.
+/// Whatever keeps a provider that was named from being asked.
 pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
-    let (records, unreadable) = site.journal.read()?;
+    let ((records, unreadable), fault) = match site.journal.read() {
+        Ok(read) => (read, None),
+        Err(error) => (Default::default(), Some(error)),
+    };
     let mut records: BTreeMap<LeaseId, Recorded> =
         records.into_iter().map(|recorded| (recorded.record.lease_id.clone(), recorded)).collect();
     let mut survey = Survey {
         unreadable: unreadable.into_iter().map(unreadable_record).collect(),
+        is_incomplete: !site.warnings.is_empty(),
         warnings: site.warnings.clone(),
+        fault,
         ..Survey::default()
     };
     let mut answered = Vec::new();
@@ -70,14 +83,17 @@ pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
                 }));
                 answered.push((provider.name(), provider.backend()));
             }
-            Err(error) if site.named.is_some() => return Err(error),
-            Err(error) => survey.warnings.push(cannot_be_asked(provider.name(), &error)),
+            Err(error) if site.named.is_some() => return Err(no_answer(error)),
+            Err(error) => {
+                survey.is_incomplete |= error.kind() != ErrorKind::NoCapacity;
+                survey.warnings.push(cannot_be_asked(provider.name(), &error));
+            }
         }
     }
     let of_this_provider = |recorded: &Recorded| site.named.is_none_or(|named| named == recorded.record.provider);
-    for recorded in records.into_values().filter(of_this_provider) {
-        survey.runners.push(Known::only_on_record(recorded, &answered));
-    }
+    survey.runners.extend(
+        records.into_values().filter(of_this_provider).filter_map(|recorded| Known::not_asked_for(recorded, &answered)),
+    );
     survey.runners.sort_by(|a, b| (&a.lease_id, &a.name).cmp(&(&b.lease_id, &b.name)));
     Ok(survey)
 }
@@ -96,36 +112,27 @@ impl Known {
         }
     }
 
-    /// A lease on record that no provider listed.
-    fn only_on_record(recorded: Recorded, answered: &[(&str, String)]) -> Self {
+    /// A lease on record that no provider was asked for; `None` for one that was released in this moment.
+    fn not_asked_for(recorded: Recorded, answered: &[(&str, String)]) -> Option<Self> {
         let record = &recorded.record;
         let backend = answered.iter().find(|(name, _)| *name == record.provider).map(|(_, backend)| backend);
-        let unconfirmed = |why: &str| Some(Err(Error::new(ErrorKind::ReleaseUnconfirmed, why)));
-        let (verdict, removed) = match backend {
-            _ if recorded.held => (Verdict::Keep("the process that holds it lives".to_owned()), None),
-            Some(backend) if *backend == record.backend => {
-                (Verdict::Remove("its provider does not have it any more".to_owned()), None)
-            }
-            Some(_) => {
-                let why = "it was leased from another backend, or as another user, than the one that is asked here";
-                (Verdict::Keep(why.to_owned()), unconfirmed(why))
-            }
-            None => {
-                let why = format!("its provider `{}` cannot be asked", record.provider);
-                let removed = unconfirmed(&why);
-                (Verdict::Keep(why), removed)
-            }
+        let why = match backend {
+            Some(backend) if *backend == record.backend => return None,
+            Some(_) => OTHER_BACKEND.to_owned(),
+            None => format!("its provider `{}` cannot be asked", record.provider),
         };
-        Self {
+        // Only its holder's death makes it somebody else's to remove.
+        let removed = (!recorded.held).then(|| Err(Error::new(ErrorKind::ReleaseUnconfirmed, &*why)));
+        Some(Self {
             name: record.lease_id.to_string(),
             lease_id: Some(record.lease_id.clone()),
             provider: record.provider.clone(),
             listed: None,
             is_this_users: true,
-            verdict,
+            verdict: Verdict::Keep(why),
             removed,
             recorded: Some(recorded),
-        }
+        })
     }
 
     /// What the runner's labels, or else the record, say of it.
@@ -164,6 +171,15 @@ impl Known {
             || self.recorded.is_some()
             || self.labels().is_some_and(|labels| labels.owner == site.owner.id)
     }
+}
+
+/// That a provider is not there at all is a fault here, where it was named.
+fn no_answer(error: Error) -> Error {
+    if error.kind() != ErrorKind::NoCapacity {
+        return error;
+    }
+    let hints = error.hints().to_vec();
+    hints.into_iter().fold(Error::new(ErrorKind::Provider, error.message()), Error::hint)
 }
 
 fn unreadable_record((path, why): (PathBuf, String)) -> UnreadableRecord {

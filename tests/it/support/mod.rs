@@ -7,13 +7,16 @@ mod dockerd;
 mod fake_cloud;
 mod fake_provider;
 mod gate;
+mod held_build;
 pub mod http_server;
 mod leftovers;
 mod machine;
 mod manual_clock;
 pub mod nats_server;
+mod own_run;
 mod runner;
 mod sandbox;
+mod schema;
 pub mod tarball;
 mod victim;
 
@@ -24,11 +27,13 @@ pub(crate) use dockerd::{Dockerd, RunnerContainer};
 pub(crate) use fake_cloud::{FakeCloud, Fault, LabelMap};
 pub(crate) use fake_provider::FakeProvider;
 pub(crate) use gate::Gate;
+pub(crate) use held_build::HeldBuild;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use machine::{LocalMachine, tier, variable};
 pub(crate) use manual_clock::ManualClock;
 pub(crate) use runner::Runner;
 pub(crate) use sandbox::{Finished, Running, Sandbox};
+pub(crate) use schema::assert_follows;
 pub(crate) use victim::Victim;
 
 /// The environment the tests were started with: where the real parts are (`ci/setup` prints it).

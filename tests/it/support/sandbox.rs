@@ -9,11 +9,13 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::own_run::OwnRun;
 use super::{Leftovers, variable};
 
 /// A caller's world for one test.
 pub(crate) struct Sandbox {
     dir: TempDir,
+    own_run: Option<OwnRun>,
 }
 
 /// A command that has ended.
@@ -36,7 +38,17 @@ impl Sandbox {
         for name in ["home", "state", "cache", "config", "tmp", "context"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Self { dir }
+        Self { dir, own_run: None }
+    }
+
+    /// As on a machine of its own: runners of other tests are not seen there.
+    pub(crate) fn on_own_machine() -> Self {
+        Self { own_run: Some(OwnRun::new()), ..Self::new() }
+    }
+
+    /// Where runners have their directories.
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
+        self.own_run.as_ref().map_or_else(|| PathBuf::from("/run/lian-build"), OwnRun::runtime_dir)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -84,7 +96,15 @@ impl Sandbox {
     /// The real command in this world, with nothing of the test's own environment.
     #[expect(clippy::disallowed_methods, reason = "tests start the command as a user would")]
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lian-build"));
+        let program = env!("CARGO_BIN_EXE_lian-build");
+        let mut command = match self.own_run.as_ref().map(OwnRun::entry) {
+            Some([nsenter, namespace]) => {
+                let mut command = Command::new(nsenter);
+                command.arg(namespace).arg(format!("--wdns={}", self.dir.path().display())).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -129,6 +149,11 @@ impl Sandbox {
         self.start(self.command().arg("build").arg(self.context()).args(args)).wait()
     }
 
+    /// Runs a command while something else of this world goes on: nothing is checked.
+    pub(crate) fn beside<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
+        self.start(self.command().args(args)).wait_unchecked()
+    }
+
     /// Starts a command that was made by [`Sandbox::command`].
     pub(crate) fn start(&self, command: &mut Command) -> Running<'_> {
         Running { child: command.spawn().unwrap(), sandbox: self }
@@ -152,7 +177,7 @@ impl Sandbox {
         all.extend(envelope["run_id"].as_str().map(|run| Leftovers::of(run, [])));
         for attempt in envelope["attempts"].as_array().into_iter().flatten() {
             let lease = attempt["lease_id"].as_str().unwrap();
-            let dirs = [PathBuf::from("/run/lian-build"), self.dir.path().join("cache/lian-build/leases")];
+            let dirs = [self.runtime_dir(), self.dir.path().join("cache/lian-build/leases")];
             all.push(Leftovers::of(lease, dirs));
         }
         all
