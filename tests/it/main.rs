@@ -18,6 +18,7 @@ mod context_project;
 mod custody_reaper;
 mod docker_build;
 mod docker_lease;
+mod docker_secrets;
 mod events;
 mod faults_connection;
 mod help;

@@ -18,6 +18,7 @@ pub const USER: &str = "builder";
 pub const PASSWORD: &str = "correct horse";
 /// `perl -e 'print crypt("correct horse", "\$2y\$05\$abcdefghijklmnopqrstuu")'`
 const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2";
+const AUTH: &str = "auth: {htpasswd: {realm: test, path: DIRECTORY/htpasswd}}\n";
 
 /// A running registry; it ends with this value.
 pub struct DockerRegistry {
@@ -29,13 +30,21 @@ pub struct DockerRegistry {
 impl DockerRegistry {
     /// A registry that anybody may push to.
     pub async fn open() -> Self {
-        Self::start(tempfile::tempdir().unwrap(), "", "").await
+        Self::start("127.0.0.1", tempfile::tempdir().unwrap(), "", "", HASH).await
     }
 
     /// A registry that only [`USER`] may use.
     pub async fn with_login() -> Self {
-        let auth = "auth: {htpasswd: {realm: test, path: DIRECTORY/htpasswd}}\n";
-        Self::start(tempfile::tempdir().unwrap(), "", auth).await
+        Self::start("127.0.0.1", tempfile::tempdir().unwrap(), "", AUTH, HASH).await
+    }
+
+    /// The same at another address of this machine (a container cannot reach its loopback), with this password.
+    pub async fn with_login_at(address: &str, password: &str) -> Self {
+        let crypt = Cmd::new("perl", ErrorKind::Network)
+            .args(["-e", r#"chomp(my $p = <STDIN>); print crypt($p, "\$2y\$05\$abcdefghijklmnopqrstuu")"#])
+            .output_with_stdin(password.as_bytes());
+        let hash = crypt.await.unwrap().stdout_text();
+        Self::start(address, tempfile::tempdir().unwrap(), "", AUTH, &hash).await
     }
 
     /// A registry that speaks HTTPS with a certificate of its own making, for `0.0.0.0`.
@@ -51,19 +60,19 @@ impl DockerRegistry {
         let made = openssl.output().await.unwrap();
         assert!(made.success(), "{}", made.stderr_text());
         let tls = ", tls: {certificate: DIRECTORY/cert.pem, key: DIRECTORY/key.pem}";
-        Self::start(directory, tls, "").await
+        Self::start("127.0.0.1", directory, tls, "", HASH).await
     }
 
-    async fn start(directory: tempfile::TempDir, tls: &str, auth: &str) -> Self {
+    async fn start(address: &str, directory: tempfile::TempDir, tls: &str, auth: &str, hash: &str) -> Self {
         let path = directory.path().display().to_string();
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {path}/data}}}}\n\
-             http: {{addr: '127.0.0.1:0'{}}}\n{}",
+             http: {{addr: '{address}:0'{}}}\n{}",
             tls.replace("DIRECTORY", &path),
             auth.replace("DIRECTORY", &path)
         );
         std::fs::write(directory.path().join("config.yml"), config).unwrap();
-        std::fs::write(directory.path().join("htpasswd"), format!("{USER}:{HASH}\n")).unwrap();
+        std::fs::write(directory.path().join("htpasswd"), format!("{USER}:{hash}\n")).unwrap();
         let mut child = Cmd::new(program(), ErrorKind::Network)
             .arg("serve")
             .arg(directory.path().join("config.yml"))

@@ -10,12 +10,18 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
+        Self::at("127.0.0.1")
+    }
+
+    /// At another address of this machine: a container cannot reach its loopback.
+    pub(crate) fn at(address: &str) -> Self {
+        Self { listener: TcpListener::bind((address, 0)).unwrap() }
     }
 
     /// The step's command: goes on when the gate is open, fails when nobody answers.
     pub(crate) fn wait(&self) -> String {
-        format!("nc 127.0.0.1 {} | grep -q open", self.listener.local_addr().unwrap().port())
+        let address = self.listener.local_addr().unwrap();
+        format!("nc {} {} | grep -q open", address.ip(), address.port())
     }
 
     /// Lets the step go. On a thread of its own, so that a build that never came here fails its test and hangs nothing.
