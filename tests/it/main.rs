@@ -41,6 +41,7 @@ mod record_store;
 mod registry;
 mod runner_image;
 mod runners_gc;
+mod runners_keep;
 mod runners_list;
 mod runners_release;
 mod runners_ssh;
