@@ -103,17 +103,23 @@ pub(super) fn is_of(container: &ContainerInspectResponse, lease: &LeaseId) -> Re
     }
 }
 
-/// The loopback port that leads to sshd, once the container runs.
-pub(super) fn ssh_port(container: &ContainerInspectResponse) -> Option<u16> {
-    let ports = container.network_settings.as_ref()?.ports.as_ref()?;
-    let bindings = ports.get(SSH)?.as_ref()?;
-    let ports = bindings.iter().filter_map(|binding| binding.host_port.as_deref()?.parse().ok());
-    ports.into_iter().find(|port| *port != 0)
+/// Where sshd may be reached once the container runs: the loopback port that leads to it, and, for callers that are in a
+/// container of the same daemon themselves (a CI job with Docker's socket), the container's own address.
+pub(super) fn ssh_addresses(container: &ContainerInspectResponse) -> Vec<(String, u16)> {
+    let Some(network) = &container.network_settings else { return Vec::new() };
+    let bindings = network.ports.as_ref().and_then(|ports| ports.get(SSH)?.as_ref());
+    let ports = bindings.into_iter().flatten().filter_map(|binding| binding.host_port.as_deref()?.parse().ok());
+    let published = ports.filter(|port| *port != 0).map(|port| ("127.0.0.1".to_owned(), port));
+    let own = network.networks.iter().flat_map(HashMap::values).filter_map(|network| {
+        let address: std::net::Ipv4Addr = network.ip_address.as_deref()?.parse().ok()?;
+        Some((address.to_string(), 22))
+    });
+    published.chain(own).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::{ContainerConfig, NetworkSettings};
+    use bollard::models::{ContainerConfig, EndpointSettings, NetworkSettings};
 
     use super::*;
 
@@ -151,16 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_read_when_there_is_one() {
-        let with = |port: Option<&str>| {
+    fn the_published_port_comes_before_the_containers_own_address() {
+        let with = |port: Option<&str>, address: &str| {
             let binding = PortBinding { host_ip: None, host_port: port.map(str::to_owned) };
-            let ports = Some(HashMap::from([(SSH.to_owned(), Some(vec![binding]))]));
-            let network_settings = Some(NetworkSettings { ports, ..NetworkSettings::default() });
-            ssh_port(&ContainerInspectResponse { network_settings, ..ContainerInspectResponse::default() })
+            let bridge = EndpointSettings { ip_address: Some(address.to_owned()), ..EndpointSettings::default() };
+            let network_settings = Some(NetworkSettings {
+                ports: Some(HashMap::from([(SSH.to_owned(), Some(vec![binding]))])),
+                networks: Some(HashMap::from([("bridge".to_owned(), bridge)])),
+                ..NetworkSettings::default()
+            });
+            ssh_addresses(&ContainerInspectResponse { network_settings, ..ContainerInspectResponse::default() })
         };
-        assert_eq!(with(Some("40022")), Some(40022));
+        let loopback = ("127.0.0.1".to_owned(), 40_022);
+        assert_eq!(with(Some("40022"), "172.17.0.2"), [loopback.clone(), ("172.17.0.2".to_owned(), 22)]);
+        assert_eq!(with(Some("40022"), ""), [loopback]);
         for none in [None, Some(""), Some("0"), Some("99999")] {
-            assert_eq!(with(none), None);
+            assert!(with(none, "-oProxyCommand=x").is_empty());
         }
     }
 }

@@ -89,13 +89,13 @@ impl HeldContainer {
         watch.waiting("the runner's container to start");
         self.start(docker, &id, request, &fit).await?;
         watch.waiting("sshd of the runner's container");
-        let port = ready::wait_for_ssh(docker, &id).await?;
+        let (host, port) = ready::wait_for_ssh(docker, &id).await?;
 
         let mut notes = fit.notes.clone();
         notes.push(privileges::isolation_note(facts.cgroup));
         let endpoint = Endpoint {
             lease_id: lease.clone(),
-            host: "127.0.0.1".to_owned(),
+            host,
             port,
             user: "root".to_owned(),
             host_key: self.dir.host_public().await?,

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use super::container::ssh_port;
+use super::container::ssh_addresses;
 use super::failure;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,11 +24,12 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// How much of a container's log is shown when it ended.
 const LOG_LINES: &str = "20";
 
-/// Returns the loopback port that leads to sshd, once sshd says that it is one: Docker's own proxy takes connections before.
+/// Returns where sshd is reached, once something there says that it is one: Docker's own proxy takes connections before.
+/// Which one it is, the pinned host key proves.
 ///
 /// # Errors
 /// `Provider` when the container ended, with its last words, or when sshd does not answer within a minute.
-pub(super) async fn wait_for_ssh(docker: &Docker, id: &str) -> Result<u16> {
+pub(super) async fn wait_for_ssh(docker: &Docker, id: &str) -> Result<(String, u16)> {
     let waiting = async {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -42,10 +43,10 @@ pub(super) async fn wait_for_ssh(docker: &Docker, id: &str) -> Result<u16> {
                     format!("the runner's container {why}; its last words: {}", last_words(docker, id).await),
                 ));
             }
-            if let Some(port) = ssh_port(&container)
-                && is_sshd(port).await
-            {
-                return Ok(port);
+            for (host, port) in ssh_addresses(&container) {
+                if is_sshd(&host, port).await {
+                    return Ok((host, port));
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);
@@ -61,7 +62,7 @@ pub(super) async fn wait_for_ssh(docker: &Docker, id: &str) -> Result<u16> {
                 last_words(docker, id).await
             ),
         )
-        .hint("the container's port 22 is published on 127.0.0.1: is that forwarded to this machine?")),
+        .hint("the container's port 22 is published on 127.0.0.1 of Docker's machine: is that this one?")),
     }
 }
 
@@ -79,9 +80,9 @@ pub(super) fn why_dead(container: &ContainerInspectResponse) -> Option<String> {
     })
 }
 
-async fn is_sshd(port: u16) -> bool {
+async fn is_sshd(host: &str, port: u16) -> bool {
     let greeting = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut stream = TcpStream::connect((host, port)).await?;
         let mut start = [0; 4];
         stream.read_exact(&mut start).await?;
         std::io::Result::Ok(&start == b"SSH-")
