@@ -22,6 +22,17 @@ const BUILDKIT_ROOT: &str = "/var/lib/buildkit";
 /// The tmpfs of secrets and logins.
 const SECRETS_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=0700";
 
+/// The directories in which BuildKit writes each running step's configuration, by snapshotter. A secret that a step gets as a
+/// variable stands in it.
+const STEPS: [&str; 2] = ["/var/lib/buildkit/runc-overlayfs/executor", "/var/lib/buildkit/runc-native/executor"];
+const STEPS_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=0711";
+
+/// What must not reach a disk.
+fn tmpfs() -> HashMap<String, String> {
+    let steps = STEPS.map(|path| (path.to_owned(), STEPS_OPTIONS.to_owned()));
+    [(SECRETS.to_owned(), SECRETS_OPTIONS.to_owned())].into_iter().chain(steps).collect()
+}
+
 /// Where things are in the container.
 pub(super) fn paths() -> RunnerPaths {
     RunnerPaths {
@@ -61,7 +72,7 @@ pub(super) fn create_body(image: &str, request: &LeaseRequest, fit: &Fit, facts:
         // Reaps what build steps orphan.
         init: Some(true),
         mounts: Some(vec![cache]),
-        tmpfs: Some(HashMap::from([(SECRETS.to_owned(), SECRETS_OPTIONS.to_owned())])),
+        tmpfs: Some(tmpfs()),
         port_bindings: Some(HashMap::from([(SSH.to_owned(), Some(vec![loopback]))])),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(privileges::capabilities(facts.cgroup)),
