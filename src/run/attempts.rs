@@ -15,7 +15,7 @@ use crate::plan::{GB, Tier};
 use crate::record::AttemptRecord;
 use crate::report::progress::Level;
 use crate::solve::Failure;
-use crate::solve::oom::{Judgement, NoRetry};
+use crate::solve::oom::{Judgement, NoRetry, Verdict};
 
 impl Run<'_> {
     /// Attempts until one decides.
@@ -173,11 +173,14 @@ impl Run<'_> {
         let above = ready.prepared.tiers.next_above(tier);
         match retry {
             Ok(next) if self.unreleased.is_none() => {
-                let victim = judgement.victim.as_deref().unwrap_or("a process");
+                let how = match judgement.verdict {
+                    Verdict::Stalled => "the build stood still for want of memory".to_owned(),
+                    _ => format!("{} was killed", judgement.victim.as_deref().unwrap_or("a process")),
+                };
                 self.progress.message(
                     Level::Warning,
                     format!(
-                        "memory ran out on {} ({victim} was killed): once more on {} ({} GB)",
+                        "memory ran out on {} ({how}): once more on {} ({} GB)",
                         tier.name, next.name, next.memory_gb
                     ),
                 );

@@ -59,6 +59,23 @@ fn a_connection_that_breaks_while_much_is_printed_loses_nothing() {
 }
 
 #[test]
+fn a_connection_that_goes_dead_without_a_word_is_noticed() {
+    let sandbox = Sandbox::new();
+    let gate = Gate::new();
+    sandbox.dockerfile_on_base(&format!("RUN {}; echo still here", gate.wait()));
+    let mut command = sandbox.command();
+    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
+    let mut running = sandbox.start(&mut command);
+    let step = gate.reached(&mut running);
+    Victim::of(&sandbox).freeze_connection();
+    step.open();
+    let finished = running.wait();
+    let envelope = finished.assert_code(0).envelope();
+    assert_eq!(envelope["attempts"].as_array().unwrap().len(), 1, "{envelope}");
+    assert!(finished.stderr.contains("stands again") && finished.stderr.contains("still here"), "{}", finished.stderr);
+}
+
+#[test]
 fn a_failing_step_is_told_over_the_second_connection() {
     let sandbox = Sandbox::new();
     let gate = Gate::new();

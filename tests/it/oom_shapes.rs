@@ -1,16 +1,14 @@
 //! Which failures are memory, with the real command: compilers whose parent survives, buildkitd itself, and everything
 //! that only looks like it. The tiers would allow a retry everywhere.
 
-use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lian_build::error::ErrorKind;
 use lian_build::ids::LeaseId;
 use lian_build::process::Cmd;
 use serde_json::Value;
 
-use crate::support::{Finished, Running, Sandbox, variable};
+use crate::support::{Finished, Gate, Running, Sandbox, SmallDisk, variable};
 
 const TIERS: [(&str, f64); 2] = [("small", 0.25), ("middle", 1.0)];
 
@@ -122,72 +120,17 @@ fn a_full_tmpfs_fails_by_itself() {
     fails_by_itself("RUN --mount=type=tmpfs,target=/t,size=1m dd if=/dev/zero of=/t/x bs=1M count=8");
 }
 
-/// A small file system below a sandbox, unmounted at its end.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path, size: &str) -> Self {
-        std::fs::create_dir_all(at).unwrap();
-        let options = std::ffi::CString::new(format!("size={size},mode=0755")).unwrap();
-        rustix::mount::mount("tmpfs", at, "tmpfs", rustix::mount::MountFlags::empty(), options.as_c_str()).unwrap();
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
-    }
-}
-
 #[test]
 fn a_full_disk_fails_by_itself() {
     let sandbox = Sandbox::new();
     sandbox.dockerfile_on_base("RUN dd if=/dev/zero of=/x bs=1M count=200");
     let disk = SmallDisk::mount(&sandbox.path().join("cache"), "96m");
-    let output = start(&sandbox, &TIERS, "--progress=plain").child.wait_with_output().unwrap();
+    let finished = start(&sandbox, &TIERS, "--progress=plain").wait_unchecked();
     // The check for leftovers would find this mount.
     drop(disk);
-    let finished = Finished {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
     sandbox.assert_nothing_left(&finished.stdout);
     assert!(finished.stderr.to_lowercase().contains("no space left on device"), "{}", finished.stderr);
     assert_own_failure(&finished);
-}
-
-/// A build whose step waits until the test lets it go on: the step connects to a port of the test's.
-struct Gate(TcpListener);
-
-impl Gate {
-    fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap())
-    }
-
-    /// A command for a step (which has the network of the machine): ends when the test drops the connection.
-    fn command(&self) -> String {
-        format!("nc 127.0.0.1 {} < /dev/null", self.0.local_addr().unwrap().port())
-    }
-
-    /// Waits for the step; fails when the command ends before.
-    fn reached(&self, running: &mut Running<'_>) -> TcpStream {
-        self.0.set_nonblocking(true).unwrap();
-        loop {
-            match self.0.accept() {
-                Ok((step, _)) => return step,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => panic!("{error}"),
-            }
-            if let Some(status) = running.child.try_wait().unwrap() {
-                let mut said = String::new();
-                running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                panic!("the command ended with {status} before its step ran: {said}");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
 }
 
 /// A cgroup of this test's own, beside every lease.
@@ -226,11 +169,11 @@ fn memory_hierarchy() -> (PathBuf, &'static str) {
 async fn a_kill_of_another_process_of_the_machine_is_nothing() {
     let sandbox = Sandbox::new();
     let gate = Gate::new();
-    sandbox.dockerfile_on_base(&format!("RUN {}; exit 137", gate.command()));
+    sandbox.dockerfile_on_base(&format!("RUN {}; exit 137", gate.wait()));
     let mut running = start(&sandbox, &TIERS, "--progress=quiet");
     let step = gate.reached(&mut running);
     OtherGroup::new("16M").kill_one().await;
-    drop(step);
+    step.open();
     assert_own_failure(&running.wait());
 }
 
@@ -238,13 +181,13 @@ async fn a_kill_of_another_process_of_the_machine_is_nothing() {
 async fn buildkitd_itself_is_killed_and_the_build_moves_to_the_next_tier() {
     let sandbox = Sandbox::new();
     let gate = Gate::new();
-    sandbox.dockerfile_on_base(&format!("RUN {}; yes 'a line of output' | head -n 1000000", gate.command()));
+    sandbox.dockerfile_on_base(&format!("RUN {}; yes 'a line of output' | head -n 1000000", gate.wait()));
     let mut running = start(&sandbox, &TIERS, "--progress=quiet");
-    let mut step = gate.reached(&mut running);
+    let step = gate.reached(&mut running);
     starve_runner(&sandbox);
+    // What waited there may be gone with its runner.
     drop(step);
-    step = gate.reached(&mut running);
-    drop(step);
+    gate.reached(&mut running).open();
     let envelope: Value = running.wait().assert_code(0).envelope();
     let attempts = envelope["attempts"].as_array().unwrap();
     assert_eq!(attempts.len(), 2, "{envelope}");

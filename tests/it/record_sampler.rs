@@ -269,3 +269,58 @@ async fn what_is_no_sampler_gives_no_metrics() {
     let metrics: Option<Metrics> = Sampler::start(spawn(&argv)).finish().await.metrics();
     assert_eq!(metrics, None);
 }
+
+/// Pressure as kernels write it: at rest, in a build that does not get on, on a kernel that has no `full` line.
+const PRESSURES: [(&str, Option<u32>); 3] = [
+    (
+        "some avg10=0.00 avg60=0.03 avg300=0.31 total=33538646\nfull avg10=0.00 avg60=0.00 avg300=0.01 total=8496893\n",
+        Some(0),
+    ),
+    (
+        "some avg10=100.00 avg60=99.12 avg300=61.40 total=233538646\nfull avg10=98.05 avg60=96.47 avg300=58.02 total=208496893\n",
+        Some(9647),
+    ),
+    ("some avg10=100.00 avg60=100.00 avg300=61.40 total=233538646\n", None),
+];
+
+#[tokio::test]
+async fn memory_pressure_is_that_of_the_leases_own_group() {
+    for (text, expected) in PRESSURES {
+        let (root, scope) = v2_group("anon 4096\n");
+        fs::write(root.path().join("lease/memory.pressure"), text).unwrap();
+        // What the machine says does not count beside it.
+        let machine = root.path().join("machine");
+        fs::write(&machine, "full avg10=55.00 avg60=55.00 avg300=55.00 total=1\n").unwrap();
+        let machine_pressure = Some(machine.to_str().unwrap().to_owned());
+        let options = SamplerOptions { machine_pressure, ..below(root.path()) };
+        let samples = Paced::start(&scope.argv(&options)).await.finish().await;
+        assert!(samples.iter().count() > 0 && samples.iter().all(|sample| sample.pressure == expected), "{samples:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_machines_pressure_is_read_where_it_is_ones_own() {
+    let limit = MemoryLimit::None { reason: "a machine of its own".to_owned() };
+    for (text, expected) in PRESSURES {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let machine_pressure = Some(file.path().to_str().unwrap().to_owned());
+        let options = SamplerOptions { machine_pressure, ..SamplerOptions::default() };
+        let samples = Paced::start(&SamplerScope::from(&limit).argv(&options)).await.finish().await;
+        assert!(samples.iter().count() > 0 && samples.iter().all(|sample| sample.pressure == expected), "{samples:?}");
+    }
+    let samples = Paced::start(&SamplerScope::from(&limit).argv(&SamplerOptions::default())).await.finish().await;
+    assert!(samples.iter().all(|sample| sample.pressure.is_none()), "nobody else's pressure: {samples:?}");
+}
+
+#[tokio::test]
+async fn a_second_sampler_of_a_machine_counts_from_the_same_start() {
+    let scope = SamplerScope::from(&MemoryLimit::None { reason: "rootless".to_owned() });
+    let first = Paced::start(&scope.argv(&SamplerOptions::default())).await.finish().await;
+    let base = first.base().expect("it says what was in use");
+    // As if 1 GB more had been in use since.
+    let options = SamplerOptions { base: Some(base - (1 << 30)), ..SamplerOptions::default() };
+    let second = Paced::start(&scope.argv(&options)).await.finish().await;
+    assert!(second.iter().next().unwrap().memory > 768 << 20, "{second:?}");
+    assert_eq!(second.base(), options.base);
+}

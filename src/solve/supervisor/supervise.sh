@@ -19,6 +19,7 @@ if mkdir -- "$state/started" 2>/dev/null; then
     printf '%-8s\n' pending >"$state/exit.new"
     # A session of its own: nothing of it hangs on this connection. The log is written by `cat` and not by the command, for
     # that would fail with the log when the disk is full; what cannot be written is dropped, and the command goes on.
+    # shellcheck disable=SC2016 # it is the inner shell that expands this
     setsid sh -c '
         state=$1 log=$2
         shift 2

@@ -18,6 +18,7 @@ mod own_run;
 mod runner;
 mod sandbox;
 mod schema;
+mod small_disk;
 pub mod tarball;
 mod victim;
 
@@ -27,7 +28,7 @@ pub(crate) use docker_machine::{DockerMachine, TestImage};
 pub(crate) use dockerd::{Dockerd, RunnerContainer};
 pub(crate) use fake_cloud::{FakeCloud, Fault, LabelMap};
 pub(crate) use fake_provider::FakeProvider;
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, Step};
 pub(crate) use held_build::HeldBuild;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use machine::{LocalMachine, tier, variable};
@@ -36,6 +37,7 @@ pub(crate) use needles::Needles;
 pub(crate) use runner::Runner;
 pub(crate) use sandbox::{Finished, Running, Sandbox};
 pub(crate) use schema::assert_follows;
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use victim::Victim;
 
 /// The environment the tests were started with: where the real parts are (`ci/setup` prints it).

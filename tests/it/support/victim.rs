@@ -47,14 +47,25 @@ impl Victim {
         directories.into_iter().filter_map(process).collect()
     }
 
+    /// Stops the `sshd` of the connection that stands: the line is dead, and nobody says so.
+    pub(crate) fn freeze_connection(&self) {
+        self.signal(Signal::STOP, "sshd of a connection", |line| {
+            line.starts_with("sshd: ") && !line.contains("[listener]")
+        });
+    }
+
     /// Kills each process whose command line fits; there must be one.
     pub(crate) fn kill(&self, what: &str, fits: impl Fn(&str) -> bool) {
+        self.signal(Signal::KILL, what, fits);
+    }
+
+    fn signal(&self, signal: Signal, what: &str, fits: impl Fn(&str) -> bool) {
         let all = self.processes();
         let found: Vec<i32> = all.iter().filter(|(_, line)| fits(line)).map(|(pid, _)| *pid).collect();
         assert!(!found.is_empty(), "no {what} among {all:#?}");
         for pid in found {
             // One may end with another.
-            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
         }
     }
 
@@ -66,7 +77,7 @@ impl Victim {
 
     /// Kills the `sshd` that listens and all its sessions: the runner lives and answers no more.
     pub(crate) fn kill_sshd(&self) {
-        self.kill("sshd", |line| line.starts_with("sshd: ") || line.contains("/sshd "));
+        self.kill("sshd", |line| line.starts_with("sshd: "));
     }
 
     /// Kills the runner's first process: as when the machine vanished.
