@@ -78,14 +78,13 @@ pub(super) async fn keep(job: &Job<'_>, lease: &HeldLease, end: &End, facts: &Fa
     let keeping = async {
         let ready = tokio::time::timeout(LIMIT, make_ready(job, lease, endpoint)).await;
         ready.unwrap_or_else(|_| Err(gone(&format!("it did not answer within {} s", LIMIT.as_secs()))))?;
-        lease.keep(later(job.services.clock.now(), duration)).await
+        let until = later(job.services.clock.now(), duration);
+        // Whole seconds, as it is shown everywhere.
+        lease.keep(Timestamp::from_second(until.as_second()).unwrap_or(until)).await
     };
     // A signal releases, as always.
     match job.signals.token().run_until_cancelled(keeping).await? {
-        Ok(until) => {
-            let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
-            Some(Kept { lease_id: lease.id().clone(), until, context: endpoint.paths.context.clone() })
-        }
+        Ok(until) => Some(Kept { lease_id: lease.id().clone(), until, context: endpoint.paths.context.clone() }),
         Err(error) => {
             job.progress.message(Level::Warning, format!("the runner is not kept: {error}"));
             None

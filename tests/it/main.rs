@@ -47,6 +47,7 @@ mod runner_image;
 mod runners_gc;
 mod runners_keep;
 mod runners_list;
+mod runners_owners;
 mod runners_release;
 mod runners_ssh;
 mod signals;
