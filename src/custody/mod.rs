@@ -13,6 +13,8 @@ mod retry;
 mod sweep;
 mod timing;
 mod verdict;
+#[cfg(test)]
+mod verdict_tests;
 
 pub use custodian::Custodian;
 pub use held::HeldLease;

@@ -117,3 +117,16 @@ impl Endpoint {
         !self.shared && self.isolation == Isolation::Vm
     }
 }
+
+#[cfg(test)]
+impl Endpoint {
+    /// An endpoint that nothing listens at.
+    pub(crate) fn nowhere() -> Self {
+        let text = r#"{"lease_id":"lb-00000000000000000000000000000001","host":"h","port":22,"user":"root","host_key":"k",
+            "identity_file":"/i","session_dir":"/s","isolation":"vm","shared":false,"rootless":false,
+            "memory":{"None":{"reason":"r"}},"paths":{"context":"/","extra_contexts":"/","run":"/","buildkit_root":"/",
+            "output":"/","secrets":"/","bin":"/"},"effective_memory_bytes":1,"effective_cpu":1,"cache_cap_bytes":null,
+            "architecture":"arm64","notes":[],"warnings":[]}"#;
+        serde_json::from_str(text).unwrap()
+    }
+}

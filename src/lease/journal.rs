@@ -72,8 +72,15 @@ impl Journal {
             let lock = LockFile::try_open(&self.path(&record.lease_id, "lock"))?
                 .ok_or_else(|| std::io::Error::other("another process has a lease of this name"))?;
             let entry = JournalEntry { path: self.path(&record.lease_id, "json"), record, lock };
-            entry.write()?;
-            Ok(entry)
+            match entry.write() {
+                Ok(()) => Ok(entry),
+                Err(error) => {
+                    // Half a record is nobody's.
+                    let _ = std::fs::remove_file(entry.path.with_extension("new"));
+                    entry.remove();
+                    Err(error)
+                }
+            }
         });
         made.context(ErrorKind::State, cannot).map_err(|error| {
             error.hint("without it a runner could be lost: set XDG_STATE_HOME to a writable directory")

@@ -107,3 +107,66 @@ impl LeaseState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a state leads to, by name: the drawing above, written down once more.
+    fn leads_to(from: &str) -> &'static [&'static str] {
+        match from {
+            "intent" => &["created", "ready", "releasing"],
+            "created" => &["ready", "releasing"],
+            "ready" => &["kept", "releasing"],
+            "kept" => &["releasing"],
+            "releasing" => &["releasing", "released"],
+            _ => &[],
+        }
+    }
+
+    fn any_state() -> impl Strategy<Value = LeaseState> {
+        let endpoint = || Box::new(Endpoint::nowhere());
+        let now = Timestamp::UNIX_EPOCH;
+        prop::sample::select(vec![
+            LeaseState::Intent,
+            LeaseState::Created { remote_id: "7".to_owned() },
+            LeaseState::Ready { endpoint: endpoint() },
+            LeaseState::Kept { endpoint: endpoint(), until: now },
+            LeaseState::Releasing { reason: "done".to_owned(), since: now },
+            LeaseState::Released { verified_at: now },
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_steps_that_are_drawn_are_taken(steps in prop::collection::vec(any_state(), 0..12)) {
+            let mut state = LeaseState::Intent;
+            let mut was_releasing = false;
+            for next in steps {
+                let (from, to) = (state.name(), next.name());
+                match state.step(next) {
+                    Ok(()) => prop_assert!(leads_to(from).contains(&to), "{} to {}", from, to),
+                    Err(refused) => {
+                        prop_assert_eq!(&refused, &InvalidStep { from, to });
+                        prop_assert!(!leads_to(from).contains(&to), "{} to {}", from, to);
+                        prop_assert_eq!(state.name(), from);
+                    }
+                }
+                // Nothing comes back, and nothing is gone that was not asked to go.
+                prop_assert!(!was_releasing || matches!(state.name(), "releasing" | "released"));
+                was_releasing |= state.name() == "releasing";
+                prop_assert!(state.name() != "released" || was_releasing);
+            }
+        }
+
+        #[test]
+        fn every_state_reads_back_from_the_journal(state in any_state()) {
+            let text = serde_json::to_value(&state).unwrap();
+            prop_assert_eq!(&text["state"], state.name());
+            let back: LeaseState = serde_json::from_value(text.clone()).unwrap();
+            prop_assert_eq!(serde_json::to_value(&back).unwrap(), text);
+        }
+    }
+}

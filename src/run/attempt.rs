@@ -74,7 +74,7 @@ pub(super) enum End {
     Succeeded(Built),
     Failed(Box<Failure>, Judgement),
     OutOfMemory(Box<Failure>, Judgement),
-    /// The provider would not or could not lease; nothing was built.
+    /// The provider would not or could not lease, or it could not be put on record; nothing was built.
     NoLease(Error),
     /// A fault of the runner or the way to it.
     Lost(Error),
@@ -111,7 +111,10 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier, lease_id: L
     let lease = match job.custodian.begin(request(job, number, tier, &lease_id)).await {
         Ok(lease) => lease,
         // Nothing was asked for, so there is nothing to release.
-        Err(error) => return Attempted { lease_id, end: End::Broken(error), facts, runner: Fate::Gone },
+        Err(error) => {
+            let end = if cancel.is_cancelled() { End::Cancelled } else { End::NoLease(error) };
+            return Attempted { lease_id, end, facts, runner: Fate::Gone };
+        }
     };
     let end = {
         let work = AssertUnwindSafe(lease_and_work(job, &lease, &cancel, &mut facts)).catch_unwind();

@@ -11,6 +11,7 @@ mod listing;
 mod local;
 mod protocol;
 mod releasing;
+mod renewing;
 mod sweeping;
 mod world;
 
