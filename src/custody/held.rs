@@ -23,6 +23,9 @@ use crate::provider::{AcquireWatch, ComputeProvider, Liveness, Released, Watch};
 /// The longest pause between two attempts to release a runner.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long the provider may take to hear that a runner is kept.
+const KEEP_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long a request may take to go out, also when its confirmation is not waited for any more.
 const REQUEST_TIME: Duration = Duration::from_secs(1);
 
@@ -122,6 +125,11 @@ impl HeldLease {
         let reaper = self.reaper.as_ref().ok_or_else(|| cannot("nobody would release it"))?;
         let endpoint = self.entry.endpoint().ok_or_else(|| cannot("it is not ready"))?;
         self.end_renewals();
+        // The runner itself, and sweeps from elsewhere, go by the provider's word: without it nothing would stand that long.
+        let renewed = tokio::time::timeout(KEEP_LIMIT, self.provider.renew(self.id(), until)).await;
+        renewed
+            .map_err(|_| cannot("its provider gave no answer in time"))?
+            .map_err(|error| cannot(&error.message()))?;
         // In this order: killed in between, it is released at once rather than forgotten.
         self.entry.step_aside(LeaseState::Kept { endpoint: Box::new(endpoint), until }).await;
         crate::failpoint::reach("kept-recorded");

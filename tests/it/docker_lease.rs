@@ -213,6 +213,20 @@ async fn containers_share_one_memory_budget() {
     machine.assert_empty();
 }
 
+/// It waited for memory, and its soft deadline passed meanwhile.
+#[tokio::test]
+async fn a_lease_that_waited_long_is_not_over_before_it_stands() {
+    let (machine, new) = (DockerMachine::new(), request(0.5));
+    let hour_ago = new.created_at - SignedDuration::from_hours(1);
+    let request = LeaseRequest { created_at: hour_ago, expires_at: hour_ago + SignedDuration::from_mins(20), ..new };
+    let provider = machine.provider();
+    acquire(&provider, &request).await.unwrap();
+    let listed = provider.list().await.unwrap().into_iter().find(|one| one.name == request.lease_id.as_str()).unwrap();
+    assert!(listed.renewed_until.unwrap() > Timestamp::now() + SignedDuration::from_mins(19), "{listed:?}");
+    provider.release(&request.lease_id).await.unwrap();
+    machine.assert_nothing_of(&request.lease_id);
+}
+
 /// What the machine keeps of a lease goes with a sweep when its container went without us.
 #[tokio::test]
 async fn keys_of_a_container_that_somebody_removed_are_swept() {

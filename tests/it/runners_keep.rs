@@ -97,6 +97,8 @@ fn a_failed_builds_runner_stands_can_be_entered_and_goes_when_it_is_told_to() {
         assert!(envelope["error"]["hints"].to_string().contains(&said), "{envelope}");
         assert!(failed.stderr.contains(&said), "{}", failed.stderr);
     }
+    let own = world.dockerd.docker(&["exec", lease, "cat", "/var/lib/lian-build/expires"]);
+    assert_eq!(own, until.as_second().to_string(), "the runner's own deadman is told, too");
     let record = world.records().remove(0);
     assert!(reaper_lives(&record) && record.state.name() == "kept", "{record:?}");
 

@@ -2,6 +2,7 @@
 
 use bollard::Docker;
 use bollard::errors::Error as DockerError;
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::DockerLocalConfig;
@@ -11,6 +12,7 @@ use super::facts::DaemonFacts;
 use super::files::{self, File};
 use super::lease_dir::{self, LeaseDir};
 use super::{failure, privileges, ready};
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, LeaseRequest};
@@ -177,7 +179,7 @@ impl HeldContainer {
             File::public("/etc/lian-build/lease", format!("{}\n", request.lease_id)),
             File::public("/etc/lian-build/build-memory", format!("{}\n", fit.build_bytes)),
             File::public("/etc/lian-build/hard-deadline", files::unix_time(request.hard_deadline)),
-            File::public(files::EXPIRES, files::unix_time(request.expires_at)),
+            File::public(files::EXPIRES, files::unix_time(expires_at(request, SystemClock.now()))),
         ])
     }
 
@@ -195,6 +197,13 @@ impl HeldContainer {
         self.reservation = None;
         Ok(())
     }
+}
+
+/// The soft deadline at the start: a lease that waited long for memory must not be over before it stands.
+fn expires_at(request: &LeaseRequest, now: Timestamp) -> Timestamp {
+    let ahead = request.expires_at.duration_since(request.created_at);
+    let from_now = now.checked_add(ahead).unwrap_or(request.expires_at);
+    from_now.max(request.expires_at).min(request.hard_deadline)
 }
 
 /// Cuts the tier to the daemon's machine. Builds with `local` use the same memory where that machine is this one.

@@ -163,3 +163,39 @@ pub(super) fn remove_parent(runtime_dir: &Path) {
         let _ = std::fs::remove_dir(runtime_dir.join(DIR));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_no_process_holds_of_this_daemon_is_for_a_sweep() {
+        let base = tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap();
+        let run = base.path().join("r");
+        let leases: [LeaseId; 3] = std::array::from_fn(|_| LeaseId::new());
+        let [held, free, elsewhere] = leases.each_ref().map(|lease| LeaseDir::new(&run, lease));
+        let lock = held.take_lock().await.unwrap();
+        assert!(lock.is_some() && held.take_lock().await.unwrap().is_none());
+        held.create("here").unwrap();
+        free.create("here").unwrap();
+        elsewhere.create("there").unwrap();
+        let found: Vec<LeaseId> = unheld(&run, "here").unwrap().into_iter().map(|(lease, _)| lease).collect();
+        assert_eq!(found, [leases[1].clone()]);
+    }
+
+    #[test]
+    fn it_goes_whole_and_the_parent_with_the_last() {
+        let base = tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap();
+        let run = base.path().join("r");
+        let dir = LeaseDir::new(&run, &LeaseId::new());
+        dir.create("here").unwrap();
+        dir.set_creating(true).unwrap();
+        assert!(dir.is_creating());
+        remove_parent(&run);
+        assert!(dir.is_creating(), "it is not empty");
+        dir.remove().unwrap();
+        dir.remove().unwrap();
+        remove_parent(&run);
+        assert!(!run.join(DIR).exists());
+    }
+}
