@@ -3,6 +3,7 @@
 //!
 //! It knows the trait [`crate::provider::ComputeProvider`] and no provider, and nothing of what a runner is used for.
 
+mod by_id;
 mod custodian;
 mod entry;
 mod held;
@@ -16,6 +17,7 @@ mod verdict;
 #[cfg(test)]
 mod verdict_tests;
 
+pub use by_id::release;
 pub use custodian::Custodian;
 pub use held::HeldLease;
 use notes::Notes;

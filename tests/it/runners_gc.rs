@@ -49,6 +49,24 @@ fn a_build_that_was_killed_with_its_reaper_is_removed_and_a_dry_run_touches_noth
     assert_eq!(again.assert_code(0).stdout, "no runners: nothing to remove\n");
 }
 
+/// Both may be at the same runner in the same moment.
+#[test]
+fn beside_a_reaper_at_work_everything_is_confirmed() {
+    let sandbox = Sandbox::on_own_machine();
+    for _ in 0..4 {
+        let build = HeldBuild::start(&sandbox);
+        let lease = build.lease().to_owned();
+        build.running.signal(rustix::process::Signal::KILL);
+        assert_eq!(build.running.wait_unchecked().code, -1);
+        // It is listed as long as there is something of it.
+        let swept = gc(&sandbox, &[], 0);
+        let actions: Vec<&Value> = swept["items"].as_array().unwrap().iter().map(|item| &item["action"]).collect();
+        assert!(actions.is_empty() || actions == ["removed"] || actions == ["left"], "{swept}");
+        let dirs = [sandbox.runtime_dir(), sandbox.state().join("leases")];
+        Leftovers::of(lease, dirs).assert_none_soon();
+    }
+}
+
 #[test]
 fn a_build_that_lives_is_left_alone() {
     let sandbox = Sandbox::on_own_machine();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::args::GcArgs;
+use super::release::release_now;
 use super::site::Site;
 use super::survey::{Known, Survey, survey};
 use crate::custody::Verdict;
@@ -18,7 +19,7 @@ use crate::sanitise;
 /// As [`Site::open`] and [`survey`].
 pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<RunnersDocument<RunnersGc>> {
     let Survey { runners, unreadable, warnings, fault, .. } = survey(site, args.dry_run).await?;
-    let items: Vec<GcItem> = runners.into_iter().map(item).collect();
+    let items = futures_util::future::join_all(runners.into_iter().map(|known| item(known, site))).await;
     let unconfirmed = items.iter().filter(|item| item.action == GcAction::Unconfirmed);
     let unconfirmed: Vec<String> = unconfirmed.map(|item| format!("`{}`", item.name)).collect();
     let body = RunnersGc { dry_run: args.dry_run, owner: Some(site.owner.clone()), items, unreadable };
@@ -35,8 +36,12 @@ pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<RunnersDocument<Run
     Ok(document.because(&error.hint("`lian-build runners gc` tries again")))
 }
 
-fn item(known: Known) -> GcItem {
-    let removed = known.removed;
+async fn item(known: Known, site: &Site) -> GcItem {
+    let removed = match (&known.verdict, &known.lease_id, known.removed.as_ref()) {
+        // Its reaper may be at it in this moment.
+        (Verdict::Remove(why), Some(lease), Some(Err(_))) => Some(release_now(site, lease, &known, why).await),
+        _ => known.removed,
+    };
     let (action, reason) = match (known.verdict, &removed) {
         (Verdict::Keep(why) | Verdict::Remove(why) | Verdict::Suspicious(why), Some(Err(_))) => {
             (GcAction::Unconfirmed, why)

@@ -8,9 +8,10 @@ use super::args::ReleaseArgs;
 use super::pick::pick;
 use super::site::Site;
 use super::survey::{Known, OTHER_BACKEND, Survey, survey};
+use crate::custody;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Holder, HolderState, LeaseState};
+use crate::lease::{Holder, HolderState};
 use crate::provider::Released;
 use crate::report::RunnersDocument;
 use crate::report::runners::{ReleaseItem, ReleaseOutcome, RunnersRelease};
@@ -21,6 +22,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long a reaper that is at it is waited for.
 const REAPER_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a release is tried.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Releases what was named. Whatever is refused is refused before the first is released; then one that fails does not
 /// stop the others.
@@ -114,7 +118,7 @@ async fn release_known(site: &Site, lease: &LeaseId, known: &Known) -> Result<Re
             return Ok(Released::Destroyed);
         }
     }
-    release_now(site, &known.provider, lease, "`runners release` was asked for it").await
+    release_now(site, lease, known, "`runners release` was asked for it").await
 }
 
 /// Tells a reaper to do its work now.
@@ -145,34 +149,19 @@ async fn was_released_by(reaper: &Holder, site: &Site, lease: &LeaseId) -> Resul
     }
 }
 
-/// Destroys a runner that no process holds, and takes it off the record.
+/// Destroys a runner that no living process needs, and takes it off the record.
 ///
 /// # Errors
 /// `ReleaseUnconfirmed` when something may be left; then it stays on record.
-async fn release_now(site: &Site, provider: &str, lease: &LeaseId, reason: &str) -> Result<Released> {
-    let Some(provider) = site.providers.iter().find(|known| known.name() == provider) else {
-        return Err(unconfirmed(&format!("its provider `{provider}` cannot be asked")));
+pub(super) async fn release_now(site: &Site, lease: &LeaseId, known: &Known, reason: &str) -> Result<Released> {
+    let Some(provider) = site.providers.iter().find(|provider| provider.name() == known.provider) else {
+        return Err(unconfirmed(&format!("its provider `{}` cannot be asked", known.provider)));
     };
-    let mut entry = site.journal.adopt(lease).await?;
-    if let Some(entry) = &mut entry {
-        if entry.record().backend != provider.backend() {
-            return Err(unconfirmed(OTHER_BACKEND));
-        }
-        let releasing = LeaseState::Releasing { reason: reason.to_owned(), since: site.services.clock.now() };
-        // What is to go goes, also when that cannot be written down.
-        if let Err(error) = entry.step(releasing) {
-            tracing::warn!(%error, "the journal");
-        }
+    if known.recorded.as_ref().is_some_and(|recorded| recorded.record.backend != provider.backend()) {
+        return Err(unconfirmed(OTHER_BACKEND));
     }
-    let limit = site.timing.release_limit;
-    let released = tokio::time::timeout(limit, provider.release(lease))
-        .await
-        .map_err(|_| unconfirmed(&format!("it was not confirmed within {} s", limit.as_secs())))?
-        .context(ErrorKind::ReleaseUnconfirmed, || format!("the runner `{lease}` may still exist"))?;
-    if let Some(entry) = entry {
-        entry.remove();
-    }
-    Ok(released)
+    let clock = site.services.clock.as_ref();
+    custody::release(provider.as_ref(), &site.journal, lease, reason, clock, LIMIT).await
 }
 
 fn unconfirmed(why: &str) -> Error {
