@@ -31,4 +31,5 @@ fi
 if [ "${1:-}" = seal ]; then
     rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname /etc/resolv.conf
     [ ! -e /etc/machine-id ] || : >/etc/machine-id
+    rm -rf /var/cache/apt/* /var/lib/apt/lists/*
 fi

@@ -1,6 +1,7 @@
 //! Giving a root to Docker as an image.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::CreateImageOptionsBuilder;
@@ -18,6 +19,9 @@ const BUILDKIT_LABEL: &str = "lian-runner-buildkit";
 
 /// The size of the pieces that are sent to Docker, in bytes.
 const CHUNK: usize = 1 << 20;
+
+/// How long Docker may take to make an image of a root.
+const LOAD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// The image that this version of lian-build starts runners from, where nothing else is said.
 pub fn name() -> String {
@@ -42,6 +46,8 @@ pub async fn load(docker: &Docker, tar: &Path, release: &Release) -> Result<Load
         tokio::fs::File::open(tar).await.context(ErrorKind::State, || format!("cannot read `{}`", tar.display()))?;
     let name = name();
     let options = CreateImageOptionsBuilder::new().from_src("-").repo(&name).changes(image_config(release)).build();
+    // It answers when it has unpacked the root, which a slow disk takes minutes for.
+    let docker = docker.clone().with_timeout(LOAD_LIMIT);
     let body = bollard::body_try_stream(ReaderStream::with_capacity(file, CHUNK));
     let refused = || format!("docker does not take the image `{name}`");
     docker

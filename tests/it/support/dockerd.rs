@@ -106,8 +106,6 @@ impl RunnerContainer {
             "seccomp=unconfined",
             "--security-opt",
             "apparmor=unconfined",
-            "--security-opt",
-            "systempaths=unconfined",
             "--memory",
             "512m",
             "--memory-swap",
