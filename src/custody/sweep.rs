@@ -67,6 +67,7 @@ pub async fn sweep(
     if dry_run {
         return Ok(all);
     }
+    journal.tidy(clock.now());
     let remover = Remover { provider, journal, clock, timing };
     let remover = &remover;
     let removing = all.into_iter().enumerate();

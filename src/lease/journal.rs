@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Endpoint, Holder, LeaseRecord, LeaseState, RECORD_VERSION};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -19,6 +19,9 @@ use crate::private_dir::create_private;
 
 /// How long another process may look at a lock that we want.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
+
+/// How old a file without a record must be until it counts as left behind.
+const YOUNG: SignedDuration = SignedDuration::from_mins(10);
 
 /// The leases this user has on record.
 #[derive(Debug, Clone)]
@@ -134,6 +137,22 @@ impl Journal {
         }
     }
 
+    /// Removes locks and half-written files that a process left which was killed before its record had a name. `now` is the
+    /// time: what is young may be on its way to become a record.
+    pub fn tidy(&self, now: Timestamp) {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            let is_side_file = path.extension().is_some_and(|extension| extension == "lock" || extension == "new");
+            if !is_side_file || path.with_extension("json").exists() || !is_old(&path, now) {
+                continue;
+            }
+            if let Ok(Some(lock)) = LockFile::try_take(&path.with_extension("lock")) {
+                let _ = std::fs::remove_file(path.with_extension("new"));
+                lock.remove();
+            }
+        }
+    }
+
     fn path(&self, lease_id: &LeaseId, extension: &str) -> PathBuf {
         self.dir.join(lease_id.as_str()).with_extension(extension)
     }
@@ -205,6 +224,12 @@ impl JournalEntry {
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         File::open(dir)?.sync_all()
     }
+}
+
+fn is_old(path: &Path, now: Timestamp) -> bool {
+    let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
+    let modified = modified.ok().and_then(|modified| Timestamp::try_from(modified).ok());
+    modified.is_some_and(|modified| now.duration_since(modified) > YOUNG)
 }
 
 fn read_record(path: &Path) -> Result<Option<LeaseRecord>, String> {

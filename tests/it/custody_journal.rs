@@ -197,3 +197,25 @@ fn a_record_that_cannot_be_written_is_no_lease_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(journal.dir()).unwrap().count(), 0);
     assert!(journal.read().unwrap().0.is_empty());
 }
+
+#[test]
+fn what_a_process_left_before_its_record_had_a_name_goes_when_it_is_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::new(dir.path());
+    let whole = record();
+    let lease = whole.lease_id.clone();
+    let entry = journal.begin(whole).unwrap();
+    let nameless = LeaseId::new();
+    for extension in ["lock", "new"] {
+        write(&file(&journal, &nameless, extension), "");
+    }
+    let count = || std::fs::read_dir(journal.dir()).unwrap().count();
+    journal.tidy(Timestamp::now());
+    assert_eq!(count(), 4);
+    journal.tidy(Timestamp::now() + SignedDuration::from_mins(11));
+    assert_eq!(count(), 2);
+    // What has a record is not touched, whether anybody holds it or not.
+    drop(entry);
+    journal.tidy(Timestamp::now() + SignedDuration::from_hours(11));
+    assert!(file(&journal, &lease, "json").exists() && file(&journal, &lease, "lock").exists());
+}

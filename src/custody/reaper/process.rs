@@ -57,7 +57,7 @@ pub fn reaper_main() -> ExitCode {
 
 async fn serve() -> Result<()> {
     let stdin = std::io::stdin();
-    rustix::net::sockopt::socket_domain(stdin.as_fd())
+    rustix::net::sockopt::socket_type(stdin.as_fd())
         .context(ErrorKind::Usage, || "this command is started by `lian-build` itself".to_owned())?;
     let broken = || "the socket to the build".to_owned();
     let stream = stdin.as_fd().try_clone_to_owned().context(ErrorKind::State, broken)?;
