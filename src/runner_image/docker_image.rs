@@ -1,5 +1,6 @@
 //! Giving a root to Docker as an image.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,6 +27,12 @@ const LOAD_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// The image that this version of lian-build starts runners from, where nothing else is said.
 pub fn name() -> String {
     format!("lian-build-runner:{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Whether an image with these labels was made from this version's recipe: what a provider and a runner's own first process
+/// agreed on may be another in another.
+pub fn is_of_this_recipe(labels: &HashMap<String, String>) -> bool {
+    labels.get(RECIPE_LABEL).is_some_and(|recipe| *recipe == super::recipe::hash())
 }
 
 /// What Docker has now.
@@ -81,5 +88,12 @@ mod tests {
         assert!(config.contains(&r#"CMD ["/usr/lib/lian-build/runner-init"]"#.to_owned()));
         assert!(config.contains(&"LABEL lian-runner-recipe=ab".to_owned()));
         assert!(name().starts_with("lian-build-runner:"));
+    }
+
+    #[test]
+    fn an_image_of_another_recipe_is_told() {
+        let with = |recipe: &str| HashMap::from([(RECIPE_LABEL.to_owned(), recipe.to_owned())]);
+        assert!(is_of_this_recipe(&with(&crate::runner_image::recipe::hash())));
+        assert!(!is_of_this_recipe(&with("another")) && !is_of_this_recipe(&HashMap::new()));
     }
 }

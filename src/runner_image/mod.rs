@@ -11,5 +11,5 @@ mod release;
 
 pub use binaries::Binaries;
 pub use debian_root::DebianRoot;
-pub use docker_image::{Loaded, load, name};
+pub use docker_image::{Loaded, is_of_this_recipe, load, name};
 pub use release::Release;

@@ -57,6 +57,7 @@ async fn the_container_has_the_tiers_limits_and_named_capabilities() {
     let endpoint = acquire(&provider, &request).await.unwrap();
     assert_eq!(endpoint.isolation, Isolation::Container);
     assert!(endpoint.notes.iter().any(|note| note.contains("SYS_ADMIN")), "{:?}", endpoint.notes);
+    assert_eq!(endpoint.warnings, [""; 0], "the image is the one that this version makes");
 
     let seen = inspect(&machine, &request.lease_id);
     let host = &seen["HostConfig"];

@@ -17,7 +17,7 @@ use super::container::labels_of;
 use super::daemon::Daemon;
 use super::facts::DaemonFacts;
 use super::files::{self, File};
-use super::held_container::{HeldContainer, cut, image_architecture};
+use super::held_container::{HeldContainer, cut, find_image};
 use super::lease_dir::{self, LeaseDir};
 use super::{failure, ready, removal};
 use crate::error::{Error, ErrorKind, Result};
@@ -155,7 +155,7 @@ impl ComputeProvider for DockerLocalProvider {
     async fn check(&self, request: &LeaseRequest) -> Result<()> {
         let docker = self.daemon.client().await?;
         let facts = DaemonFacts::read(docker).await?;
-        image_architecture(docker, &self.config.image).await?;
+        find_image(docker, &self.config.image).await?;
         cut(&self.config, &facts, request).map(drop)
     }
 

@@ -22,6 +22,7 @@ use crate::provider::host::budget::{Budget, Reservation};
 use crate::provider::host::fit::Fit;
 use crate::provider::host::machine::Machine;
 use crate::provider::host::runtime_dir::prepare_runtime_dir;
+use crate::runner_image;
 
 /// What this process holds for one lease. Each field is set before, or at once when, the thing exists, so a release finds
 /// it however far the acquisition came.
@@ -68,7 +69,7 @@ impl HeldContainer {
             return Ok(endpoint.clone());
         }
         let facts = DaemonFacts::read(docker).await?;
-        let architecture = image_architecture(docker, &config.image).await?;
+        let image = find_image(docker, &config.image).await?;
         let Cut { fit, budget } = cut(config, &facts, request)?;
         prepare_runtime_dir(&config.runtime_dir)?;
         let lease = &request.lease_id;
@@ -95,6 +96,8 @@ impl HeldContainer {
 
         let mut notes = fit.notes.clone();
         notes.push(privileges::isolation_note(facts.cgroup));
+        let mut warnings = fit.warnings.clone();
+        warnings.extend(image.warning);
         let endpoint = Endpoint {
             lease_id: lease.clone(),
             host,
@@ -111,9 +114,9 @@ impl HeldContainer {
             effective_memory_bytes: fit.memory_bytes,
             effective_cpu: fit.cpu,
             cache_cap_bytes: None,
-            architecture,
+            architecture: image.architecture,
             notes,
-            warnings: fit.warnings,
+            warnings,
         };
         self.endpoint = Some(endpoint.clone());
         Ok(endpoint)
@@ -226,16 +229,33 @@ pub(super) fn cut(config: &DockerLocalConfig, facts: &DaemonFacts, request: &Lea
     Ok(Cut { fit, budget })
 }
 
-/// The image's architecture, as OCI names it.
+/// The runner image.
+pub(super) struct Image {
+    /// As OCI names it.
+    architecture: String,
+    /// What is odd about it.
+    warning: Option<String>,
+}
+
+/// Looks for the runner image.
 ///
 /// # Errors
 /// `NoCapacity` when there is no such image, with what makes it.
-pub(super) async fn image_architecture(docker: &Docker, image: &str) -> Result<String> {
+pub(super) async fn find_image(docker: &Docker, image: &str) -> Result<Image> {
     match docker.inspect_image(image).await {
-        Ok(found) => Ok(found.architecture.unwrap_or_default()),
+        Ok(found) => {
+            let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+            let warning = (!runner_image::is_of_this_recipe(&labels)).then(|| {
+                format!(
+                    "the runner image `{image}` was made from another recipe than this version's, so its limits and \
+                     deadlines may not hold: `lian-build runners image --load` makes it anew"
+                )
+            });
+            Ok(Image { architecture: found.architecture.unwrap_or_default(), warning })
+        }
         Err(error) if failure::is_not_found(&error) => {
             let error = Error::new(ErrorKind::NoCapacity, format!("Docker has no runner image `{image}`"));
-            Err(if image == crate::runner_image::name() {
+            Err(if image == runner_image::name() {
                 error.hint("`lian-build runners image --load` makes it, without any registry")
             } else {
                 error.hint(format!(
