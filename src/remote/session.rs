@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 use super::output::read_bounded;
-use super::{MAX_STDERR, MAX_STDOUT, RemoteChild, RemoteOutput, RemoteShell, child, shell_line, ssh_config};
+use super::{
+    ConnectionLost, MAX_STDERR, MAX_STDOUT, RemoteChild, RemoteOutput, RemoteShell, child, shell_line, ssh_config,
+};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::lease::Endpoint;
 use crate::process::Cmd;
@@ -18,6 +20,9 @@ const MAX_CONTROL_PATH: usize = 104 - 1 - 17;
 
 /// How long the connection may take to stand.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
+
+/// What `ssh` says of a host with another key than the pinned one. No later try makes it the right one.
+const OTHER_HOST: &str = "Host key verification failed";
 
 /// One multiplexed SSH connection. [`Session::close`] ends its master; dropping it asks the master to end too, without
 /// waiting, and an idle master ends by itself within a minute.
@@ -32,8 +37,8 @@ impl Session {
     /// with a short path, made if missing; the configuration and the control socket go there.
     ///
     /// # Errors
-    /// [`ErrorKind::Runner`] when the runner does not answer or is another host; [`ErrorKind::State`] when `dir` is not
-    /// usable.
+    /// [`ConnectionLost`] when the runner does not answer; [`ErrorKind::Runner`] without that mark when it is another host;
+    /// [`ErrorKind::State`] when `dir` is not usable.
     pub async fn connect(endpoint: &Endpoint, dir: &Path) -> Result<Self> {
         let session = Self {
             shell: RemoteShell {
@@ -73,17 +78,22 @@ impl Session {
             .args(["-F".as_ref(), self.shell.config_file.as_os_str()])
             .args(["-o", "ControlMaster=yes", "-f", "-N", "-T", &self.shell.host_alias])
             .output_within(CONNECT_LIMIT)
-            .await?;
+            .await
+            .map_err(|error| ConnectionLost::error("cannot reach the runner over SSH", &error.message()))?;
         if output.success() {
             return Ok(self);
         }
-        Err(Error::new(ErrorKind::Runner, format!("cannot reach the runner over SSH: {}", output.stderr_text())))
+        let (message, said) = ("cannot reach the runner over SSH", output.stderr_text());
+        if said.contains(OTHER_HOST) {
+            return Err(Error::new(ErrorKind::Runner, format!("{message}: {said}")));
+        }
+        Err(ConnectionLost::error(message, &said))
     }
 
     /// Runs a command on the runner to its end. `stdin` is all it can read.
     ///
     /// # Errors
-    /// [`super::ConnectionLost`] when that happened; [`ErrorKind::Runner`] when the command says more than
+    /// [`ConnectionLost`] when that happened; [`ErrorKind::Runner`] when the command says more than
     /// [`MAX_STDOUT`]. A non-zero exit is not an error here.
     pub async fn run<S: AsRef<str>>(&self, argv: &[S], stdin: Option<&[u8]>) -> Result<RemoteOutput> {
         let mut child = self.command(argv).spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())?;

@@ -1,6 +1,5 @@
 //! [`Link`]: the way to a runner, made anew when it breaks.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,13 +34,15 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    /// Connects. The provider has just seen the runner answer, so that there is one try.
+    /// Connects. The provider has just seen the runner answer, but a first try may meet a full queue or a port that is only
+    /// about to be forwarded.
     ///
     /// # Errors
-    /// As [`Session::connect`].
+    /// [`ErrorKind::Runner`] when the runner cannot be reached for [`Patience::reconnect`].
     pub(super) async fn connect(endpoint: &'a Endpoint, progress: &'a Progress, patience: Patience) -> Result<Self> {
-        let session = Session::connect(endpoint, &endpoint.session_dir).await?;
-        Ok(Self { endpoint, progress, patience, current: Mutex::new((1, Arc::new(session))) })
+        let mut count = 0;
+        let session = seek(endpoint, progress, patience.reconnect, &mut count).await?;
+        Ok(Self { endpoint, progress, patience, current: Mutex::new((count, Arc::new(session))) })
     }
 
     /// The present session.
@@ -59,44 +60,10 @@ impl<'a> Link<'a> {
             return Ok(Arc::clone(&current.1));
         }
         let _wait = self.progress.wait("the runner to answer again: its connection was lost");
-        let session = Arc::new(self.reconnect(&mut current.0).await?);
+        let session = Arc::new(seek(self.endpoint, self.progress, self.patience.reconnect, &mut current.0).await?);
         current.1 = Arc::clone(&session);
         self.progress.message(Level::Info, "the connection to the runner was lost and stands again");
         Ok(session)
-    }
-
-    async fn reconnect(&self, count: &mut u32) -> Result<Session> {
-        let end = Instant::now() + self.patience.reconnect;
-        let pauses =
-            ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times();
-        let mut pauses = pauses.build();
-        loop {
-            // A directory of its own: the sockets and files of the lost one may still be in use.
-            *count += 1;
-            let dir = self.session_dir(*count);
-            let error = match tokio::time::timeout_at(end, Session::connect(self.endpoint, &dir)).await {
-                Ok(Ok(session)) => return Ok(session),
-                Ok(Err(error)) if error.kind() == ErrorKind::Runner => error,
-                Ok(Err(error)) => return Err(error),
-                Err(_) => Error::new(ErrorKind::Runner, "it does not answer over SSH"),
-            };
-            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-            if Instant::now() + pause >= end {
-                return Err(Error::new(
-                    ErrorKind::Runner,
-                    format!(
-                        "the connection to the runner was lost and could not be made again for {} s: {error}",
-                        self.patience.reconnect.as_secs()
-                    ),
-                ));
-            }
-            tracing::debug!(%error, "connecting again");
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    fn session_dir(&self, count: u32) -> PathBuf {
-        self.endpoint.session_dir.join(count.to_string())
     }
 
     /// Does `work`, again on a new session when the connection breaks: it must be safe to repeat.
@@ -125,5 +92,36 @@ impl<'a> Link<'a> {
         if let Err(error) = session.close().await {
             tracing::debug!(%error, "closing the connection");
         }
+    }
+}
+
+/// Connects, again and again for as long as `limit`. `count` is how many connections were tried.
+async fn seek(endpoint: &Endpoint, progress: &Progress, limit: Duration, count: &mut u32) -> Result<Session> {
+    let end = Instant::now() + limit;
+    let pauses =
+        ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times();
+    let mut pauses = pauses.build();
+    let mut wait = None;
+    loop {
+        // A directory of its own: the sockets and files of an earlier one may still be in use.
+        *count += 1;
+        let dir = endpoint.session_dir.join(count.to_string());
+        let error = match tokio::time::timeout_at(end, Session::connect(endpoint, &dir)).await {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(error)) if ConnectionLost::is_cause_of(&error) => error,
+            Ok(Err(error)) => return Err(error),
+            Err(_) => Error::new(ErrorKind::Runner, "it does not answer over SSH"),
+        };
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+        if Instant::now() + pause >= end {
+            let limit = limit.as_secs();
+            return Err(Error::new(
+                ErrorKind::Runner,
+                format!("the runner could not be reached for {limit} s: {error}"),
+            ));
+        }
+        tracing::debug!(%error, "connecting again");
+        wait.get_or_insert_with(|| progress.wait("the runner to answer over SSH"));
+        tokio::time::sleep(pause).await;
     }
 }

@@ -15,8 +15,11 @@ use crate::solve::buildctl;
 use crate::solve::oom::{Counters, Stall};
 use crate::solve::supervisor::Supervised;
 
-/// How often a connection may break in a row without a byte of the log coming over it.
+/// How often in a row a connection may break at once, without a byte of the log coming over it.
 const MAX_FRUITLESS: u32 = 3;
+
+/// A connection that stood this long did not break at once, however quiet the build was.
+const STOOD: Duration = Duration::from_secs(30);
 
 /// How long the word to end a build may take that nobody waits for any more; the release ends it for certain.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -84,7 +87,7 @@ impl OnRunner<'_> {
         let mut session = self.link.session().await;
         let mut fruitless = 0;
         loop {
-            let before = build.passed_on();
+            let (before, began) = (build.passed_on(), self.job.services.clock.monotonic());
             let show = async |chunk: Vec<u8>| {
                 printed.set(printed.get() + chunk.len() as u64);
                 self.job.progress.build_output(chunk).await;
@@ -93,7 +96,8 @@ impl OnRunner<'_> {
                 Err(error) if ConnectionLost::is_cause_of(&error) => error,
                 ended => return ended,
             };
-            fruitless = if build.passed_on() == before { fruitless + 1 } else { 0 };
+            let stood = self.job.services.clock.monotonic().saturating_duration_since(began);
+            fruitless = if build.passed_on() == before && stood < STOOD { fruitless + 1 } else { 0 };
             if fruitless >= MAX_FRUITLESS {
                 return Err(error.hint("the connection broke again and again"));
             }

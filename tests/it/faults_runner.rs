@@ -93,7 +93,7 @@ fn a_runner_that_answers_no_more_is_given_up_after_a_while() {
     let finished = running.wait();
     let envelope = finished.assert_code(5).envelope();
     assert_eq!(outcomes(&envelope), ["lost", "lost"]);
-    assert!(message(&envelope).contains("could not be made again for 2 s"), "{envelope}");
+    assert!(message(&envelope).contains("the runner could not be reached for 2 s"), "{envelope}");
     assert!(finished.stderr.contains("waiting for the runner to answer again"), "{}", finished.stderr);
 }
 

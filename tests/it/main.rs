@@ -23,6 +23,7 @@ mod docker_lease;
 mod docker_secrets;
 mod events;
 mod faults_connection;
+mod faults_docker;
 mod faults_memory;
 mod faults_runner;
 mod faults_together;

@@ -20,6 +20,17 @@ impl Gate {
         Self { listener: TcpListener::bind((address, 0)).unwrap() }
     }
 
+    /// One that steps of a container can reach, too.
+    pub(crate) fn for_containers() -> Self {
+        Self { listener: TcpListener::bind("0.0.0.0:0").unwrap() }
+    }
+
+    /// As [`Gate::wait`], for a step of a container: this machine is its way out.
+    pub(crate) fn wait_in_container(&self) -> String {
+        let port = self.listener.local_addr().unwrap().port();
+        format!("nc $(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p') {port} | grep -q open")
+    }
+
     /// The step's command: goes on when the gate is open, fails when nobody answers.
     pub(crate) fn wait(&self) -> String {
         let address = self.listener.local_addr().unwrap();
