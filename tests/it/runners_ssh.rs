@@ -38,6 +38,22 @@ fn a_command_runs_on_the_runner_with_the_users_streams() {
 }
 
 #[test]
+fn a_person_at_a_terminal_gets_one_on_the_runner() {
+    let sandbox = Sandbox::new();
+    let books = || ["/run/utmp", "/var/log/wtmp", "/var/log/lastlog"].map(|book| std::fs::read(book).ok());
+    let before = books();
+    let build = HeldBuild::start(&sandbox);
+    let shell = format!("{} runners ssh {}", env!("CARGO_BIN_EXE_lian-build"), build.lease());
+    let mut running = sandbox.start(sandbox.on_terminal(&shell).stdin(Stdio::piped()));
+    // Typed ahead. The answer is not what is typed, which a terminal shows too.
+    running.child.stdin.as_mut().unwrap().write_all(b"test -t 0 && echo at-$((40 + 2))-terminal; exit 5\n").unwrap();
+    let said = running.wait_unchecked();
+    assert!(said.assert_code(5).stdout.contains("at-42-terminal"), "{}", said.stdout);
+    assert!(books() == before, "the machine's own books have the visit");
+    build.finish().assert_code(0);
+}
+
+#[test]
 fn a_runner_that_is_not_there_is_named() {
     let sandbox = Sandbox::on_own_machine();
     let record = HeldBuild::start(&sandbox).kill_with_reaper();

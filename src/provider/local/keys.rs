@@ -55,7 +55,7 @@ fn sshd_config(dirs: &LeaseDirs, port: u16) -> String {
         // The directories above are checked by us; sshd would refuse a runtime directory below /tmp.
         ("StrictModes", "no".to_owned()),
         ("DisableForwarding", "yes".to_owned()),
-        ("PermitTTY", "no".to_owned()),
+        ("PermitTTY", "yes".to_owned()),
         ("PermitUserRC", "no".to_owned()),
         ("PermitUserEnvironment", "no".to_owned()),
         ("PrintMotd", "no".to_owned()),

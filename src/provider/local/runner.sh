@@ -44,6 +44,13 @@ mount -n -t tmpfs -o "mode=0700,nosuid,nodev,noexec,size=$size,noswap" lian-secr
 }
 mount -n --bind "$lease/sshd/passwd" /etc/passwd
 if [ -e /etc/shadow ]; then mount -n --bind "$lease/sshd/shadow" /etc/shadow; fi
+# Whoever gets in with a terminal is in none of the machine's books.
+for book in /run/utmp /var/run/utmp /var/log/wtmp /var/log/btmp /var/log/lastlog; do
+    if [ -f "$book" ]; then
+        : >>"$lease/sshd/book"
+        mount -n --bind "$lease/sshd/book" "$book"
+    fi
+done
 
 (
     code=0
