@@ -1,6 +1,10 @@
 //! The main job with the real command on `'docker_local` and a real daemon.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -32,7 +36,7 @@ fn build<S: AsRef<OsStr>>(sandbox: &Sandbox, args: impl IntoIterator<Item = S>) 
 #[track_caller]
 fn assert_nothing_of(dockerd: &Dockerd, lease: &str) {
     assert_eq!(dockerd.traces(lease), Vec::<String>::new());
-    let keys = std::path::Path::new("/run/lian-build/docker").join(lease);
+    let keys = Path::new("/run/lian-build/docker").join(lease);
     assert!(!keys.exists() && !keys.with_extension("lock").exists(), "{} is left", keys.display());
 }
 
@@ -169,4 +173,54 @@ fn a_plan_names_the_provider_and_its_refusal() {
     let document: Value = serde_json::from_str(&planned.assert_code(0).stdout).unwrap();
     assert_eq!(document["plan"]["provider"], "docker_local", "{document}");
     assert!(document["plan"]["price"].as_str().unwrap().contains("docker_local"), "{document}");
+}
+
+/// Docker for everyone: passes each connection to a socket in `dir` on to the daemon, which only root reaches.
+fn open_to_all(dockerd: &Dockerd, dir: &Path) -> String {
+    let path = dir.join("d.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let daemon = dockerd.socket();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, daemon) = (client.unwrap(), UnixStream::connect(&daemon).unwrap());
+            for (mut from, mut to) in [(client.try_clone().unwrap(), daemon.try_clone().unwrap()), (daemon, client)] {
+                std::thread::spawn(move || {
+                    // One that has gone away needs nothing more.
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    format!("unix://{}", path.display())
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the command is started as another user would")]
+fn an_ordinary_user_gets_a_container_without_asking() {
+    let (dir, dockerd) = (tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap(), Dockerd::of_the_tests());
+    let user = crate::support::variable("LIAN_TEST_ROOTLESS_USER");
+    let (program, home, context) = (dir.path().join("lian-build"), dir.path().join("home"), dir.path().join("context"));
+    std::fs::copy(env!("CARGO_BIN_EXE_lian-build"), &program).unwrap();
+    std::fs::create_dir(&home).unwrap();
+    std::fs::create_dir(&context).unwrap();
+    std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(Command::new("chown").arg(&user).arg(&home).status().unwrap().success());
+    let output = Command::new("runuser")
+        .args(["-u", &user, "--", "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", "USER=ann"])
+        .arg(format!("HOME={}", home.display()))
+        .arg(format!("DOCKER_HOST={}", open_to_all(&dockerd, dir.path())))
+        .arg(&program)
+        .arg("build")
+        .arg(&context)
+        .args(["--push=false", "--progress=plain"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let envelope: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(envelope["attempts"][0]["provider"], "docker_local", "{envelope}");
+    assert_nothing_of(&dockerd, envelope["attempts"][0]["lease_id"].as_str().unwrap());
 }
