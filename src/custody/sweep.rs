@@ -75,9 +75,8 @@ pub async fn sweep(
     let mut all: Vec<(usize, Swept)> = futures_util::stream::iter(removing).buffer_unordered(AT_ONCE).collect().await;
     all.sort_by_key(|(index, _)| *index);
     let all: Vec<Swept> = all.into_iter().map(|(_, swept)| swept).collect();
-    if all.iter().any(|swept| matches!(swept.removed, Some(Ok(Released::Destroyed)))) {
-        provider.tidy().await?;
-    }
+    // Also when nothing was destroyed: who was killed after that left what only this machine has.
+    provider.tidy().await?;
     Ok(all)
 }
 

@@ -78,14 +78,18 @@ impl DockerLocalProvider {
 
     /// A request whose sender was killed may be carried out after we looked.
     async fn remove_late(&self, docker: &Docker, lease: &LeaseId) -> Result<bool> {
-        let end = tokio::time::Instant::now() + LATE_LIMIT;
-        while tokio::time::Instant::now() < end {
+        let dir = self.dir(lease);
+        loop {
+            // In this order: what comes later than this is found.
+            let is_late = dir.creating_for().is_none_or(|asked| asked > LATE_LIMIT);
             if removal::remove(docker, lease).await? {
                 return Ok(true);
             }
+            if is_late {
+                return Ok(false);
+            }
             tokio::time::sleep(LATE_PAUSE).await;
         }
-        Ok(false)
     }
 
     /// Removes the directories of leases whose container and process are gone.
@@ -93,7 +97,10 @@ impl DockerLocalProvider {
         let facts = DaemonFacts::read(docker).await?;
         for (lease, lock) in lease_dir::unheld(&self.config.runtime_dir, &facts.id)? {
             let dir = self.dir(&lease);
-            if !dir.is_creating() && removal::find(docker, &lease).await?.is_none() {
+            if dir.creating_for().is_some() {
+                self.remove_late(docker, &lease).await?;
+            }
+            if removal::find(docker, &lease).await?.is_none() {
                 dir.remove()?;
                 lock.remove();
             }
@@ -206,7 +213,7 @@ impl ComputeProvider for DockerLocalProvider {
                 let _ = creating.await;
                 destroyed |= removal::remove(docker, lease_id).await?;
             }
-            if !destroyed && self.dir(lease_id).is_creating() {
+            if !destroyed && self.dir(lease_id).creating_for().is_some() {
                 destroyed = self.remove_late(docker, lease_id).await?;
             }
         }

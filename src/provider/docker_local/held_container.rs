@@ -134,6 +134,7 @@ impl HeldContainer {
         if self.creating.is_none() {
             self.dir.set_creating(true)?;
             self.asked = true;
+            crate::failpoint::reach("container-announced");
             let body = create_body(&config.image, request, fit, facts);
             let (docker, lease, owner) = (docker.clone(), request.lease_id.clone(), request.owner.clone());
             self.creating = Some(tokio::spawn(async move { create(&docker, &lease, &owner, &body).await }));

@@ -115,8 +115,11 @@ impl LeaseDir {
         Ok(())
     }
 
-    pub(super) fn is_creating(&self) -> bool {
-        self.path.join("creating").exists()
+    /// How long ago the request went out whose answer nobody got; `None` when there is none.
+    pub(super) fn creating_for(&self) -> Option<Duration> {
+        let asked = self.path.join("creating").metadata().ok()?.modified().ok()?;
+        // By a clock that went back it was just now.
+        Some(asked.elapsed().unwrap_or_default())
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -190,9 +193,9 @@ mod tests {
         let dir = LeaseDir::new(&run, &LeaseId::new());
         dir.create("here").unwrap();
         dir.set_creating(true).unwrap();
-        assert!(dir.is_creating());
+        assert!(dir.creating_for().is_some());
         remove_parent(&run);
-        assert!(dir.is_creating(), "it is not empty");
+        assert!(dir.creating_for().is_some(), "it is not empty");
         dir.remove().unwrap();
         dir.remove().unwrap();
         remove_parent(&run);
