@@ -77,7 +77,6 @@ dockerd_remains() {
   printf '  %s\n' "${left//$'\n'/$'\n'  }" >&2
   dockerd_ask ps --all --quiet | xargs --no-run-if-empty docker --host "unix://$DOCKERD_DIR/docker.sock" rm --force --volumes >/dev/null
   dockerd_ask volume ls --quiet | xargs --no-run-if-empty docker --host "unix://$DOCKERD_DIR/docker.sock" volume rm >/dev/null
-  dockerd_ask network prune --force >/dev/null
   return 1
 }
 

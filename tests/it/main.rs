@@ -29,6 +29,7 @@ mod faults_runner;
 mod faults_together;
 mod faults_transfer;
 mod help;
+mod kill_campaign;
 mod local;
 mod local_hostile;
 mod local_leaks;

@@ -1,0 +1,126 @@
+//! [`Decoys`]: what belongs to others, and must look at the end as it did.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use lian_build::ids::LeaseId;
+use lian_build::lease::OwnerId;
+
+use super::provider::Container;
+use super::site::{PROJECT, Site, Victim};
+use crate::support::{Leftovers, Sandbox};
+
+/// What belongs to others.
+pub(super) struct Decoys {
+    /// A process whose arguments are full of our words.
+    process: Child,
+    /// Directories beside ours, with names much like them.
+    directories: Vec<PathBuf>,
+    /// Containers, where the provider's runners are some.
+    containers: Vec<Container>,
+    /// Another project's build, that stands still with its lease.
+    build: Victim,
+    lease: LeaseId,
+    /// What there is of that lease.
+    traces: Vec<String>,
+}
+
+impl Decoys {
+    #[expect(clippy::disallowed_methods, reason = "stands for somebody else's program")]
+    pub(super) fn plant(site: &Site) -> Self {
+        let process = Command::new("sh")
+            .args(["-c", "read -r _", "lian-build", "buildkitd", "/run/lian-build/lb-00000000000000000000000000000001"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let directories = vec![
+            site.run_dir().join("lian-build-of-ann"),
+            site.runtime_dir().join("notes"),
+            PathBuf::from(format!("/sys/fs/cgroup/memory/lian-build-of-ann-{}", std::process::id())),
+        ];
+        for directory in &directories {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(site.runtime_dir(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let containers = site.provider.foreign(OwnerId::derive(PROJECT).as_str());
+        let home = Sandbox::new();
+        let mut command = site.command(&home, "another-project");
+        command.args(site.build_arguments()).env("LIAN_FAILPOINT", "stop@on-lease");
+        let mut build = Victim::start(&mut command, home);
+        build.wait_for("failpoint: stopped at on-lease");
+        let leases = site.leases(&build.home);
+        let [lease] = leases.as_slice() else { panic!("not one lease: {leases:?}") };
+        let mut decoys = Self { process, directories, containers, build, lease: lease.clone(), traces: Vec::new() };
+        decoys.traces = decoys.look(site);
+        assert!(decoys.traces.len() > 2, "{:?}", decoys.traces);
+        decoys
+    }
+
+    /// The other project's lease.
+    pub(super) fn lease(&self) -> &LeaseId {
+        &self.lease
+    }
+
+    fn look(&self, site: &Site) -> Vec<String> {
+        let dirs = [
+            site.runtime_dir(),
+            site.runtime_dir().join("docker"),
+            self.build.home.path().join("cache/lian-build/leases"),
+        ];
+        let mut seen = Leftovers::of(self.lease.as_str(), dirs).find();
+        seen.extend(site.provider.traces(&self.lease));
+        // Of its processes the first ones: others come and go.
+        seen.retain(|line| {
+            !line.starts_with("process") || line.contains("/runner-init") || line.contains("/runner.sh")
+        });
+        seen
+    }
+
+    #[track_caller]
+    pub(super) fn assert_untouched(&self, site: &Site) {
+        let command = std::fs::read(format!("/proc/{}/cmdline", self.process.id())).unwrap_or_default();
+        assert!(!command.is_empty(), "the foreign process was killed");
+        for directory in &self.directories {
+            assert!(directory.is_dir(), "`{}` was removed", directory.display());
+        }
+        self.containers.iter().for_each(Container::assert_untouched);
+        assert_eq!(self.look(site), self.traces, "another project's lease was touched");
+    }
+
+    /// Ends the other project's build, and takes all away.
+    pub(super) fn uproot(mut self, site: &Site) {
+        // It stands still, so it hears no signal. Its reaper does the rest.
+        self.build.child.kill().unwrap();
+        self.build.child.wait().unwrap();
+        super::until_clean(site, &self.build, &[self.lease.clone()], || ());
+    }
+}
+
+impl Drop for Decoys {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for directory in &self.directories {
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
+impl Victim {
+    /// Reads what it says until a line holds `text`, and lets the rest go by.
+    pub(super) fn wait_for(&mut self, text: &str) {
+        let mut lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        loop {
+            let line = lines.next().unwrap_or_else(|| panic!("`{text}` never came: {seen:#?}")).unwrap();
+            if line.contains(text) {
+                break;
+            }
+            seen.push(line);
+        }
+        // What it says later must not block it.
+        std::thread::spawn(move || lines.for_each(drop));
+    }
+}
