@@ -219,6 +219,9 @@ impl Run<'_> {
         if judgement.disk_full {
             error = error
                 .hint("the runner's disk is full; with `local` and `docker_local` that is this machine's own disk");
+        } else if failure.says_no_space() {
+            error =
+                error.hint("the step says that no space was left: the runner's disk is full, or a tmpfs of the step");
         }
         self.failure = Some(failure);
         error

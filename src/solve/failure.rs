@@ -51,6 +51,13 @@ impl Failure {
         }
         hints
     }
+
+    /// True when BuildKit, or the step in its last lines, says that no space is left. It may be free again by the time anybody
+    /// looks, for what a failed step wrote is removed; and it may have been a tmpfs.
+    pub fn says_no_space(&self) -> bool {
+        let says_so = |text: &str| text.to_ascii_lowercase().contains("no space left on device");
+        says_so(&self.error) || self.log_tail.iter().any(|line| says_so(line))
+    }
 }
 
 /// `buildctl`'s own text: its log lines, the Dockerfile excerpt, the final error.

@@ -117,7 +117,7 @@ fn a_supervisor_that_is_killed_costs_a_new_runner() {
     let _step = gate.reached(&mut running);
     let victim = Victim::of(&sandbox);
     let log = format!("{}/output/solve.log", victim.lease());
-    victim.kill("supervisor", |line| line.starts_with("sh -c") && line.contains("exit.new") && line.contains(&log));
+    victim.kill("supervisor", |line| line.starts_with("sh -c") && line.contains("$state/exit") && line.contains(&log));
     gate.reached(&mut running).open();
     let finished = running.wait();
     let envelope = finished.assert_code(0).envelope();
@@ -130,7 +130,7 @@ fn a_full_disk_takes_no_last_words() {
     let sandbox = Sandbox::new();
     // More is printed than fits on the disk, which is full by then: what is lost is lost, and the failure is told.
     sandbox.dockerfile_on_base(
-        "RUN dd if=/dev/zero of=/x bs=1M count=200 2>/dev/null; seq 1 400000; echo the-last-line; exit 7",
+        "RUN said=$(dd if=/dev/zero of=/x bs=1M count=200 2>&1); seq 1 400000; echo \"$said\"; exit 7",
     );
     let disk = SmallDisk::mount(&sandbox.path().join("cache"), "96m");
     let mut command = sandbox.command();

@@ -4,19 +4,20 @@
 #
 # $1 state directory of this command   $2 its log   $3 bytes of the log that the caller has already   $4... the command
 # stdout: the log from there on, as it grows.  It ends with the command, or with standard input.
-# stderr, last line: `lian-exit CODE`.  Exit 3: the command was lost without a word.
+# stderr, last line: `lian-exit CODE`, or `running` in place of the code when the supervisor was killed.
+# Exit 3: it did not start, or its log was not passed on to the end; why is on stderr.
 set -eu
 umask 077
 state=$1 log=$2 have=$3
 shift 3
-mkdir -p -- "$state"
 
-# Whoever makes this directory starts the command; nobody does after that.
-if mkdir -- "$state/started" 2>/dev/null; then
+# Whoever makes this directory starts the command; nobody does after that. No program is run here that a build waits for and
+# need not be: each costs milliseconds.
+if mkdir -- "$state" 2>/dev/null; then
     : >"$log"
     # Given back when the disk is full: room for the last words. And room for the exit code, which must not be lost.
-    dd if=/dev/zero of="$log.room" bs=65536 count=16 2>/dev/null || true
-    printf '%-8s\n' pending >"$state/exit.new"
+    printf '%0262144d' 0 >"$log.room" || true
+    printf '%-8s\n' running >"$state/exit"
     # A session of its own: nothing of it hangs on this connection. The log is written by `cat` and not by the command, for
     # that would fail with the log when the disk is full; what cannot be written is dropped, and the command goes on.
     # shellcheck disable=SC2016 # it is the inner shell that expands this
@@ -26,16 +27,13 @@ if mkdir -- "$state/started" 2>/dev/null; then
         {
             code=0
             "$@" 2>&1 >/dev/null </dev/null || code=$?
-            printf "%-8s\n" "$code" 1<>"$state/exit.new"
+            printf "%-8s\n" "$code" 1<>"$state/exit"
         } | until cat >>"$log"; do
             rm -f -- "$log.room"
             sleep 0.1 || sleep 1
         done
-        rm -f -- "$log.room"
-        mv -- "$state/exit.new" "$state/exit"
     ' supervise "$state" "$log" "$@" </dev/null >/dev/null 2>&1 &
-    echo $! >"$state/pid.new"
-    mv -- "$state/pid.new" "$state/pid"
+    echo $! >"$state/pid"
 fi
 
 # Another call starts it at this moment.
@@ -52,7 +50,7 @@ read -r pid <"$state/pid"
 
 # Not in the foreground: when the connection is lost nothing else would end it before the command does.
 exec 3<&0 </dev/null
-tail -c "+$((have + 1))" -s 0.02 -f --pid="$pid" -- "$log" 3<&- &
+tail -c "+$((have + 1))" -s 0.01 -f --pid="$pid" -- "$log" 3<&- &
 tail=$!
 (
     while read -r _; do :; done <&3
@@ -60,12 +58,13 @@ tail=$!
 ) >/dev/null 2>&1 &
 watcher=$!
 exec 3<&-
-wait "$tail" || true
+whole=yes
+wait "$tail" || whole=no
 kill "$watcher" 2>/dev/null || true
-
-if [ ! -e "$state/exit" ]; then
-    echo 'the supervisor has ended without a word' >&2
+if [ "$whole" = no ]; then
+    echo 'its log cannot be read to the end' >&2
     exit 3
 fi
-read -r code <"$state/exit"
+
+read -r code _ <"$state/exit"
 echo "lian-exit $code" >&2

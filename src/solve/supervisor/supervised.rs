@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lease::RunnerPaths;
 use crate::remote::{MAX_STDERR, RemoteChild, Session};
 
@@ -14,6 +14,9 @@ const STOP: &str = include_str!("stop.sh");
 
 /// What the script's last line on stderr begins with.
 const EXIT: &str = "lian-exit ";
+
+/// What stands in place of the exit code while the command runs.
+const RUNNING: &str = "running";
 
 /// The most bytes that are passed on at once.
 const CHUNK: usize = 64 << 10;
@@ -108,17 +111,12 @@ async fn last_words(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 fn exit_code(script: i32, said: &[u8]) -> Result<i32> {
     let text = String::from_utf8_lossy(said);
     let last = text.trim_end().rsplit('\n').next().unwrap_or_default();
-    if script == 0
-        && let Some(code) = last.strip_prefix(EXIT)
-    {
-        return code.trim().parse().context(ErrorKind::Runner, || {
-            format!("the runner says `{}` as an exit code", crate::sanitise::line(code))
-        });
+    let gone = |why: &str| Error::new(ErrorKind::Runner, format!("the build's process on the runner is gone: {why}"));
+    match last.strip_prefix(EXIT).filter(|_| script == 0) {
+        Some(RUNNING) => Err(gone("its supervisor has ended without a word")),
+        Some(code) => code.parse().map_err(|_| gone(&format!("it ended with `{}`", crate::sanitise::line(code)))),
+        None => Err(gone(&crate::sanitise::lines(text.trim()))),
     }
-    Err(Error::new(
-        ErrorKind::Runner,
-        format!("the build's process on the runner is gone: {}", crate::sanitise::lines(text.trim())),
-    ))
 }
 
 #[cfg(test)]
@@ -129,9 +127,13 @@ mod tests {
     fn only_the_last_line_of_a_script_that_succeeded_is_the_exit_code() {
         assert_eq!(exit_code(0, b"lian-exit 0\n").unwrap(), 0);
         assert_eq!(exit_code(0, b"tail: a word\nlian-exit 137\n").unwrap(), 137);
-        for (script, said) in
-            [(3, &b"lian-exit 0\n"[..]), (0, b"lian-exit pending\n"), (0, b"lian-exit 0\nx\n"), (0, b"")]
-        {
+        for (script, said) in [
+            (3, &b"lian-exit 0\n"[..]),
+            (0, b"lian-exit running\n"),
+            (0, b"lian-exit 7x\n"),
+            (0, b"lian-exit 0\nx\n"),
+            (0, b""),
+        ] {
             assert_eq!(exit_code(script, said).unwrap_err().kind(), ErrorKind::Runner);
         }
     }
