@@ -48,13 +48,8 @@ impl LocalConfig {
                     .hint("give a whole number; 0 keeps no cache")
             })?,
         };
-        let mut program_dirs: Vec<PathBuf> = environment.path(env_vars::LIAN_BUILDKIT_DIR).into_iter().collect();
-        program_dirs.extend(environment.os(env_vars::PATH).map(std::env::split_paths).into_iter().flatten());
-        program_dirs.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
-        // A relative entry would mean another program in every directory.
-        program_dirs.retain(|path| path.is_absolute());
         Ok(Self {
-            program_dirs,
+            program_dirs: environment.program_dirs(),
             cache_dir: dirs.cache.clone(),
             runtime_dir: runtime_dir(environment),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
