@@ -1,4 +1,4 @@
-//! [`renewals`]: moves a lease's soft deadline for as long as it is held.
+//! [`Renewals`]: moves a lease's soft deadline for as long as it is held.
 
 use std::sync::Arc;
 
