@@ -30,6 +30,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How many random instants there are of each way, if nothing is said.
 const INSTANTS: u64 = 20;
 
+/// What cleans up what was kept.
+const RELEASE: &str = "`runners release`";
+
 /// Random numbers that can be repeated (splitmix64).
 struct Random(u64);
 
@@ -71,6 +74,14 @@ fn until_clean(site: &Site, victim: &Victim, leases: &[LeaseId], clean: impl FnO
     }
 }
 
+/// As a sweep that must leave a runner which is kept after a failure, and then its release by name.
+fn release_kept(site: &Site, victim: &Victim, home: &Sandbox, leases: &[LeaseId]) {
+    site.gc(home);
+    let [lease] = leases else { panic!("not one lease: {leases:?}") };
+    assert!(site.left(victim, leases).len() > 2, "the runner that was kept is gone");
+    site.release(home, lease);
+}
+
 /// Kills a build in one of the ways, sees to it that what is to clean up does, and looks.
 fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
     // It stands still while we note what there is: nothing that it makes later escapes the look afterwards.
@@ -101,6 +112,15 @@ fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
             }
             took
         }
+        Way::CommandAndReaper if state == "kept" => {
+            cleaner = RELEASE;
+            until_clean(site, &victim, &leases, || release_kept(site, &victim, &victim.home, &leases))
+        }
+        Way::TreeAndHome if state == "kept" => {
+            cleaner = RELEASE;
+            victim.delete_home();
+            until_clean(site, &victim, &leases, || release_kept(site, &victim, &Sandbox::new(), &leases))
+        }
         Way::CommandAndReaper if number % 4 == 3 => {
             cleaner = "the next build";
             until_clean(site, &victim, &leases, || site.build(&victim.home))
@@ -119,11 +139,10 @@ fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
 /// Kills at every journal edge, in every way.
 fn kill_at_every_place(provider: Provider) {
     let (site, mut figures) = (Site::new(provider), Figures::default());
-    for (place, _) in PLACES.iter().filter(|(_, reached)| provider.passes(*reached)) {
+    for (place, passes) in PLACES.iter().filter(|(_, passes)| provider.passes(*passes)) {
         for way in Way::ALL {
             println!("{way} at {place}");
-            let mut victim = site.start(Some(place));
-            victim.wait_for(&format!("failpoint: stopped at {place}"));
+            let victim = site.start_until(place, *passes);
             figures.add(kill(&site, victim, way, 0));
         }
     }
@@ -144,7 +163,7 @@ fn kill_at_random_instants(provider: Provider) {
         for way in Way::ALL {
             let instant = random.part_of(whole);
             println!("{way} after {} of {} ms", instant.as_millis(), whole.as_millis());
-            let victim = site.start(None);
+            let victim = site.start();
             std::thread::sleep(instant);
             figures.add(kill(&site, victim, way, number));
         }

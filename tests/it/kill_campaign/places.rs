@@ -1,4 +1,4 @@
-//! Every place where a build can be stopped on demand, with what it takes to get there.
+//! Every place where a build can be stopped on demand, and which builds pass it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -23,9 +23,13 @@ impl Provider {
         }
     }
 
-    /// Whether any build with it passes such a place.
+    /// Whether builds with it pass such a place.
     pub(super) fn passes(self, place: Passes) -> bool {
-        place == Passes::AnyBuild || (place == Passes::AnyContainer && self == Self::DockerLocal)
+        match place {
+            Passes::AnyBuild => true,
+            // A local runner ends with its build, so it cannot be kept.
+            Passes::AnyContainer | Passes::KeptFailure => self == Self::DockerLocal,
+        }
     }
 
     /// What its commands need in their environment.

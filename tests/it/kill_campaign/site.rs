@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::decoys::Decoys;
+use super::places::Passes;
 use super::provider::Provider;
 use super::way::{in_namespace, namespace_of, signal_all};
 use crate::support::{Finished, Leftovers, Sandbox};
@@ -25,6 +26,8 @@ pub(super) struct Site {
     dir: TempDir,
     /// What is built; it outlives the homes.
     project: Sandbox,
+    /// What cannot be built.
+    broken: Sandbox,
     pub(super) provider: Provider,
     decoys: Option<Decoys>,
 }
@@ -46,7 +49,9 @@ impl Site {
         let project = Sandbox::new();
         // Long enough to be hit in the middle of a step.
         project.dockerfile_on_base("RUN sleep 0.3 && echo built >/proof");
-        let mut site = Self { dir, project, provider, decoys: None };
+        let broken = Sandbox::new();
+        broken.dockerfile_on_base("RUN false");
+        let mut site = Self { dir, project, broken, provider, decoys: None };
         site.decoys = Some(Decoys::plant(&site));
         site
     }
@@ -89,15 +94,26 @@ impl Site {
         words.into_iter().map(str::to_owned).chain([context]).collect()
     }
 
-    /// Starts a build in a new home; it stands still at `place`, when it is told one.
-    pub(super) fn start(&self, place: Option<&str>) -> Victim {
+    /// Starts a build in a new home.
+    pub(super) fn start(&self) -> Victim {
+        let home = Sandbox::new();
+        Victim::start(self.command(&home, PROJECT).args(self.build_arguments()), home)
+    }
+
+    /// Starts a build in a new home, and yields it standing still at this place.
+    pub(super) fn start_until(&self, place: &str, passes: Passes) -> Victim {
         let home = Sandbox::new();
         let mut command = self.command(&home, PROJECT);
-        command.args(self.build_arguments());
-        if let Some(place) = place {
-            command.env("LIAN_FAILPOINT", format!("stop@{place}"));
-        }
-        Victim::start(&mut command, home)
+        match passes {
+            Passes::AnyBuild | Passes::AnyContainer => command.args(self.build_arguments()),
+            Passes::KeptFailure => {
+                let words = ["build", "--progress=plain", "--provider", self.provider.name(), "--on-failure=keep=10m"];
+                command.args(words).arg(self.broken.context())
+            }
+        };
+        let mut victim = Victim::start(command.env("LIAN_FAILPOINT", format!("stop@{place}")), home);
+        victim.wait_for(&format!("failpoint: stopped at {place}"));
+        victim
     }
 
     /// Runs a command line of the project to its end.
@@ -118,6 +134,13 @@ impl Site {
     #[track_caller]
     pub(super) fn gc(&self, home: &Sandbox) {
         self.run(home, &["runners", "gc", "--provider", self.provider.name(), "--format=json"]).assert_code(0);
+    }
+
+    /// Releases a runner by its name, from this home.
+    #[track_caller]
+    pub(super) fn release(&self, home: &Sandbox, lease: &LeaseId) {
+        let words = ["runners", "release", lease.as_str(), "--provider", self.provider.name(), "--format=json"];
+        self.run(home, &words).assert_code(0);
     }
 
     /// The leases that there is any trace of, on record in `home` or on the machine, but for those of others.
