@@ -69,7 +69,8 @@ fn socket(endpoint: &Endpoint) -> String {
 /// repeat when it is not known what became of an earlier call.
 ///
 /// # Errors
-/// [`ErrorKind::Runner`] with the daemon's last words when it ends or does not answer within 30 seconds.
+/// [`ErrorKind::Runner`] with the daemon's last words when it ends or does not answer within 30 seconds;
+/// [`ErrorKind::State`] when its disk is full.
 pub async fn start(session: &Session, endpoint: &Endpoint, config: &BuildkitConfig) -> Result<Started> {
     let runtime = format!("{}/runc", endpoint.paths.bin);
     let rendered = render(endpoint, config, &runtime);
@@ -81,7 +82,7 @@ pub async fn start(session: &Session, endpoint: &Endpoint, config: &BuildkitConf
     let argv = ["sh", "-c", START, "start-buildkitd", &paths.run, &paths.bin, &address, &socket, &limit];
     let output = session.run(&argv, Some(&archive)).await?;
     if !output.success() {
-        return Err(Error::new(ErrorKind::Runner, format!("buildkitd did not start: {}", output.stderr_text())));
+        return Err(not_started(&output.stderr_text()));
     }
     let said = output.stdout_text();
     let (workers, rest) = said.split_once('\n').unwrap_or((&said, ""));
@@ -93,6 +94,17 @@ pub async fn start(session: &Session, endpoint: &Endpoint, config: &BuildkitConf
         notes.push(format!("BuildKit uses the `{snapshotter}` snapshotter, which is slower than overlayfs: `{}` cannot hold overlay mounts", paths.buildkit_root));
     }
     Ok(Started { address, workers: workers.to_owned(), notes })
+}
+
+/// With a full disk it is not the runner's own failure: the next one's disk is as large.
+fn not_started(said: &str) -> Error {
+    let message = format!("buildkitd did not start: {said}");
+    if said.contains("no space left on device") {
+        return Error::new(ErrorKind::State, message).hint(
+            "the runner's disk is full: free space where runners keep their files, or take a tier with a larger disk",
+        );
+    }
+    Error::new(ErrorKind::Runner, message)
 }
 
 /// What became of the daemon.
@@ -133,6 +145,12 @@ fn pack(files: &[(String, String)]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_this_runner() {
+        assert_eq!(not_started("write /x: no space left on device").kind(), ErrorKind::State);
+        assert_eq!(not_started("buildkitd ended with exit code 1").kind(), ErrorKind::Runner);
+    }
 
     #[test]
     fn a_shell_status_tells_signals_from_exits() {
