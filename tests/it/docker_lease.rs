@@ -243,6 +243,74 @@ async fn keys_of_a_container_that_somebody_removed_are_swept() {
     machine.assert_empty();
 }
 
+/// Another daemon at the same address does not have the container, which proves nothing.
+#[tokio::test]
+async fn a_lease_of_another_daemon_is_not_called_gone() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    acquire(&machine.provider(), &request).await.unwrap();
+    machine.dockerd.docker(&["rm", "--force", "--volumes", request.lease_id.as_str()]);
+    let daemon = machine.config.runtime_dir.join("docker").join(request.lease_id.as_str()).join("daemon");
+    let id = std::fs::read(&daemon).unwrap();
+    std::fs::write(&daemon, "another").unwrap();
+    let error = machine.provider().release(&request.lease_id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReleaseUnconfirmed);
+    assert!(error.message().contains("another Docker daemon"), "{error}");
+    assert_eq!(std::fs::read(&daemon).unwrap(), b"another", "its keys are still needed");
+    std::fs::write(&daemon, id).unwrap();
+    assert_eq!(machine.provider().release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
+    machine.assert_nothing_of(&request.lease_id);
+}
+
+/// Stands before the daemon and passes everything on; the first request to create waits until it is let through.
+fn holding_proxy(machine: &DockerMachine) -> (String, Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>) {
+    let path = machine.path().join("d.sock");
+    let (came, go) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let (daemon, seen, gate) = (machine.dockerd.socket(), Arc::clone(&came), Arc::clone(&go));
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (daemon, seen, gate) = (daemon.clone(), Arc::clone(&seen), Arc::clone(&gate));
+            tokio::spawn(async move {
+                let mut daemon = UnixStream::connect(daemon).await.unwrap();
+                let mut head = vec![0; 64 << 10];
+                let read = client.read(&mut head).await.unwrap();
+                if String::from_utf8_lossy(&head[..read]).contains("/containers/create") {
+                    seen.notify_one();
+                    gate.notified().await;
+                }
+                daemon.write_all(&head[..read]).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut daemon).await;
+            });
+        }
+    });
+    (format!("unix://{}", path.display()), came, go)
+}
+
+/// A release that is dropped, for it took too long, leaves it to the next one to wait for the request under way.
+#[tokio::test]
+async fn each_release_waits_for_the_request_under_way() {
+    let (machine, request) = (DockerMachine::new(), request(0.5));
+    let (host, came, go) = holding_proxy(&machine);
+    let provider = DockerLocalProvider::new(DockerLocalConfig { host, ..machine.config.clone() });
+    tokio::select! {
+        _ = acquire(&provider, &request) => panic!("its request is held back"),
+        () = came.notified() => {}
+    }
+    // As if it had gone out long ago.
+    let marker = machine.config.runtime_dir.join("docker").join(request.lease_id.as_str()).join("creating");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(marker).unwrap().set_modified(long_ago).unwrap();
+    let moment = std::time::Duration::from_millis(500);
+    for _ in 0..2 {
+        let early = tokio::time::timeout(moment, provider.release(&request.lease_id)).await;
+        assert!(early.is_err(), "{early:?} while the request is under way");
+    }
+    go.notify_one();
+    assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::Destroyed);
+    machine.assert_nothing_of(&request.lease_id);
+    machine.assert_empty();
+}
+
 /// Stands before the daemon and passes everything on, but cuts the connection before the first answer to `create`.
 fn cutting_proxy(machine: &DockerMachine) -> (String, Arc<AtomicBool>) {
     let (path, cut) = (machine.path().join("d.sock"), Arc::new(AtomicBool::new(false)));

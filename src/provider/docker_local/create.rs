@@ -6,6 +6,7 @@ use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
+use tokio_util::sync::CancellationToken;
 
 use super::container::is_of;
 use super::{failure, removal};
@@ -29,16 +30,21 @@ pub(super) enum NotCreated {
     Unknown(Error),
 }
 
-/// Creates the container and yields its id; one of the same lease that is there is taken.
+/// Creates the container and yields its id; one of the same lease that is there is taken. Once it is being released, a
+/// request that got no answer is not sent again.
 pub(super) async fn create(
     docker: &Docker,
     lease: &LeaseId,
     owner: &OwnerId,
     body: &ContainerCreateBody,
+    releasing: &CancellationToken,
 ) -> Result<String, NotCreated> {
     let options = CreateContainerOptionsBuilder::default().name(lease.as_str()).build();
     let mut last = None;
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 && releasing.is_cancelled() {
+            break;
+        }
         let error = match docker.create_container(Some(options.clone()), body.clone()).await {
             Ok(created) => return Ok(created.id),
             Err(error) => error,

@@ -20,12 +20,13 @@ use super::files::{self, File};
 use super::held_container::{HeldContainer, cut, find_image};
 use super::lease_dir::{self, LeaseDir};
 use super::{failure, ready, removal};
+use crate::env_vars;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest, MANAGED_LABEL};
 use crate::lock_file::LockFile;
 use crate::provider::host::budget;
-use crate::provider::host::machine::architecture;
+use crate::provider::host::machine::{architecture, fingerprint};
 use crate::provider::{Capabilities, ComputeProvider, Listed, Liveness, Released, RunnerStatus, Scope, Watch};
 
 /// How long a container is looked for whose request a killed process sent without getting an answer.
@@ -63,9 +64,9 @@ impl DockerLocalProvider {
     }
 
     /// Removes what this machine has of a lease that this process did not make.
-    fn forget(&self, lease: &LeaseId) -> Result<()> {
+    async fn forget(&self, lease: &LeaseId) -> Result<()> {
         let dir = self.dir(lease);
-        dir.remove()?;
+        dir.remove().await?;
         if dir.lock().exists()
             && let Some(lock) = LockFile::try_take(&dir.lock())?
         {
@@ -74,6 +75,19 @@ impl DockerLocalProvider {
         lease_dir::remove_parent(&self.config.runtime_dir);
         budget::tidy(&self.config.runtime_dir);
         Ok(())
+    }
+
+    /// That a daemon does not have the container proves nothing about a lease of another one that had this address.
+    async fn is_of_this_daemon(&self, docker: &Docker, lease: &LeaseId) -> Result<()> {
+        let Some(daemon) = self.dir(lease).daemon() else { return Ok(()) };
+        if daemon.is_empty() || daemon == DaemonFacts::read(docker).await.map_err(unconfirmed)?.id {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::ReleaseUnconfirmed,
+            format!("lease `{lease}` was made by another Docker daemon than the one at `{}`", self.daemon.shown()),
+        )
+        .hint(format!("start that daemon again, or set {} to where it listens", env_vars::DOCKER_HOST)))
     }
 
     /// A request whose sender was killed may be carried out after we looked.
@@ -101,7 +115,7 @@ impl DockerLocalProvider {
                 self.remove_late(docker, &lease).await?;
             }
             if removal::find(docker, &lease).await?.is_none() {
-                dir.remove()?;
+                dir.remove().await?;
                 lock.remove();
             }
         }
@@ -156,7 +170,7 @@ impl ComputeProvider for DockerLocalProvider {
     }
 
     fn backend(&self) -> String {
-        self.daemon.shown()
+        format!("{}@{}", self.daemon.shown(), fingerprint())
     }
 
     async fn check(&self, request: &LeaseRequest) -> Result<()> {
@@ -203,23 +217,33 @@ impl ComputeProvider for DockerLocalProvider {
             Some(held) => Some(held.lock().await),
             None => None,
         };
+        if let Some(held) = &held {
+            held.releasing.cancel();
+        }
         let mut destroyed = false;
         // Before the request went out, not even a daemon is needed.
         if held.as_ref().is_none_or(|held| held.asked) {
             let docker = self.daemon.client().await.map_err(unconfirmed)?;
             destroyed = removal::remove(docker, lease_id).await?;
-            if let Some(creating) = held.as_mut().and_then(|held| held.creating.take()) {
-                // Carried out now, refused or timed out: it has an end, and after it the name is looked for again.
+            if let Some(held) = held.as_mut()
+                && let Some(creating) = &mut held.creating
+            {
+                // Carried out now, refused or timed out: it has an end, and after it the name is looked for again. It stays
+                // known until then: this attempt may be dropped, and the next one has to wait for it as well.
                 let _ = creating.await;
+                held.creating = None;
                 destroyed |= removal::remove(docker, lease_id).await?;
+            }
+            if !destroyed && held.is_none() {
+                self.is_of_this_daemon(docker, lease_id).await?;
             }
             if !destroyed && self.dir(lease_id).creating_for().is_some() {
                 destroyed = self.remove_late(docker, lease_id).await?;
             }
         }
         match &mut held {
-            Some(held) => held.forget(&self.config)?,
-            None => self.forget(lease_id)?,
+            Some(held) => held.forget(&self.config).await?,
+            None => self.forget(lease_id).await?,
         }
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(lease_id);
         Ok(if destroyed { Released::Destroyed } else { Released::AlreadyGone })

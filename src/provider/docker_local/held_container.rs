@@ -4,6 +4,7 @@ use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::DockerLocalConfig;
 use super::container::{create_body, memory_limit, paths};
@@ -36,6 +37,8 @@ pub(super) struct HeldContainer {
     pub(super) creating: Option<JoinHandle<Result<String, NotCreated>>>,
     /// True from just before the request goes out: before that there is nothing to release at the daemon.
     pub(super) asked: bool,
+    /// Cancelled by the first release: after it no request that makes something may be sent any more.
+    pub(super) releasing: CancellationToken,
     endpoint: Option<Endpoint>,
 }
 
@@ -53,6 +56,7 @@ impl HeldContainer {
             reservation: None,
             creating: None,
             asked: false,
+            releasing: CancellationToken::new(),
             endpoint: None,
         }
     }
@@ -131,13 +135,18 @@ impl HeldContainer {
         fit: &Fit,
         facts: &DaemonFacts,
     ) -> Result<String> {
+        if self.releasing.is_cancelled() {
+            let why = format!("lease `{}` is being released", request.lease_id);
+            return Err(Error::new(ErrorKind::Provider, why));
+        }
         if self.creating.is_none() {
             self.dir.set_creating(true)?;
             self.asked = true;
             crate::failpoint::reach("container-announced");
             let body = create_body(&config.image, request, fit, facts);
             let (docker, lease, owner) = (docker.clone(), request.lease_id.clone(), request.owner.clone());
-            self.creating = Some(tokio::spawn(async move { create(&docker, &lease, &owner, &body).await }));
+            let releasing = self.releasing.clone();
+            self.creating = Some(tokio::spawn(async move { create(&docker, &lease, &owner, &body, &releasing).await }));
         }
         let Some(creating) = &mut self.creating else {
             return Err(Error::new(ErrorKind::Provider, "the request was not sent"));
@@ -191,10 +200,13 @@ impl HeldContainer {
     ///
     /// # Errors
     /// `ReleaseUnconfirmed` naming what is left.
-    pub(super) fn forget(&mut self, config: &DockerLocalConfig) -> Result<()> {
+    pub(super) async fn forget(&mut self, config: &DockerLocalConfig) -> Result<()> {
         self.endpoint = None;
+        if self.lock.is_some() {
+            // Before the lock goes: what could not be removed must not be called removed by the next attempt.
+            self.dir.remove().await?;
+        }
         if let Some(lock) = self.lock.take() {
-            self.dir.remove()?;
             lock.remove();
         }
         lease_dir::remove_parent(&config.runtime_dir);
@@ -271,4 +283,28 @@ pub(super) async fn find_image(docker: &Docker, image: &str) -> Result<Image> {
 
 fn not_started(error: &DockerError) -> Error {
     failure::fault("start the runner's container", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env_vars::Environment;
+
+    #[tokio::test]
+    async fn what_could_not_be_removed_is_not_called_removed_by_the_next_attempt() {
+        let base = tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap();
+        let config = DockerLocalConfig::from_environment(&Environment::default());
+        let config = DockerLocalConfig { runtime_dir: base.path().join("r"), ..config };
+        let mut held = HeldContainer::new(&config, &LeaseId::new());
+        held.lock = held.dir.take_lock().await.unwrap();
+        // Something that cannot be removed as a directory.
+        let path = held.dir.lock().with_extension("");
+        std::fs::write(&path, "").unwrap();
+        for _ in 0..2 {
+            assert_eq!(held.forget(&config).await.unwrap_err().kind(), ErrorKind::ReleaseUnconfirmed);
+        }
+        std::fs::remove_file(&path).unwrap();
+        held.forget(&config).await.unwrap();
+        assert!(!config.runtime_dir.join("docker").exists());
+    }
 }

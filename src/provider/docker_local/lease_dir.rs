@@ -8,6 +8,7 @@ use crate::ids::LeaseId;
 use crate::lock_file::LockFile;
 use crate::private_dir::create_private;
 use crate::provider::host::key_pair;
+use crate::provider::host::remove_tree::remove_tree;
 use crate::provider::host::runtime_dir::{check_runtime_dir, make_private};
 
 /// Where it is in the runtime directory. No name of a lease, so that `local` does not take it for one of its own.
@@ -122,6 +123,11 @@ impl LeaseDir {
         Some(asked.elapsed().unwrap_or_default())
     }
 
+    /// The id of the daemon that the lease is of; `None` when there is no directory that says so.
+    pub(super) fn daemon(&self) -> Option<String> {
+        std::fs::read_to_string(self.path.join("daemon")).ok()
+    }
+
     fn write(&self, name: &str, text: &str) -> Result<()> {
         let file = self.path.join(name);
         std::fs::write(&file, text).context(ErrorKind::State, || format!("cannot write `{}`", file.display()))
@@ -131,13 +137,8 @@ impl LeaseDir {
     ///
     /// # Errors
     /// [`ErrorKind::ReleaseUnconfirmed`] naming what is left.
-    pub(super) fn remove(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).context(ErrorKind::ReleaseUnconfirmed, || format!("cannot remove `{}`", self.path.display()))
-            }
-            _ => Ok(()),
-        }
+    pub(super) async fn remove(&self) -> Result<()> {
+        remove_tree(&self.path, None).await
     }
 }
 
@@ -151,7 +152,7 @@ pub(super) fn unheld(runtime_dir: &Path, daemon_id: &str) -> Result<Vec<(LeaseId
         let name = entry.file_name();
         let Some(lease) = name.to_str().and_then(|name| name.parse::<LeaseId>().ok()) else { continue };
         let dir = LeaseDir::new(runtime_dir, &lease);
-        if std::fs::read_to_string(dir.path.join("daemon")).is_ok_and(|id| id == daemon_id)
+        if dir.daemon().is_some_and(|id| id == daemon_id)
             && let Some(lock) = LockFile::try_take(&dir.lock())?
         {
             found.push((lease, lock));
@@ -186,8 +187,8 @@ mod tests {
         assert_eq!(found, [leases[1].clone()]);
     }
 
-    #[test]
-    fn it_goes_whole_and_the_parent_with_the_last() {
+    #[tokio::test]
+    async fn it_goes_whole_and_the_parent_with_the_last() {
         let base = tempfile::Builder::new().prefix("lb").tempdir_in("/tmp").unwrap();
         let run = base.path().join("r");
         let dir = LeaseDir::new(&run, &LeaseId::new());
@@ -196,8 +197,8 @@ mod tests {
         assert!(dir.creating_for().is_some());
         remove_parent(&run);
         assert!(dir.creating_for().is_some(), "it is not empty");
-        dir.remove().unwrap();
-        dir.remove().unwrap();
+        dir.remove().await.unwrap();
+        dir.remove().await.unwrap();
         remove_parent(&run);
         assert!(!run.join(DIR).exists());
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sha2::Digest as _;
+
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// What a machine has, as far as runners may use it.
@@ -33,6 +35,20 @@ impl Machine {
         let reserve = (512 << 20).max(self.memory_bytes / 20);
         self.memory_bytes.saturating_sub(reserve)
     }
+}
+
+/// Which machine this is, as a short digest: the same directory, address or user elsewhere is not the same backend. Where a
+/// machine has no id of its own (a container, say), this boot of its kernel stands for it.
+pub(in crate::provider) fn fingerprint() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    fingerprint_of(&read("/etc/machine-id"), &read("/proc/sys/kernel/random/boot_id"))
+}
+
+fn fingerprint_of(machine: &str, boot: &str) -> String {
+    let known = Some(machine.trim()).filter(|id| id.len() >= 32).unwrap_or(boot.trim());
+    // The id itself is not for records that may be shown.
+    let digest = sha2::Sha256::digest(format!("lian-build:{known}").as_bytes());
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The architecture as OCI names it.
@@ -73,6 +89,18 @@ fn own_limit(root: &Path, proc_self_cgroup: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machines_are_told_apart_by_their_id_and_without_one_by_the_boot() {
+        let (one, other) = ("0123456789abcdef0123456789abcdef\n", "f123456789abcdef0123456789abcdef\n");
+        assert_eq!(fingerprint_of(one, "a"), fingerprint_of(one, "b"));
+        assert_ne!(fingerprint_of(one, "a"), fingerprint_of(other, "a"));
+        for none in ["", "uninitialized\n"] {
+            assert_ne!(fingerprint_of(none, "a"), fingerprint_of(none, "b"));
+        }
+        assert_eq!(fingerprint(), fingerprint());
+        assert!(!one.contains(&fingerprint_of(one, "a")));
+    }
 
     #[test]
     fn mem_total_is_read_in_kib() {

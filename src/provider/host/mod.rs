@@ -5,6 +5,7 @@ pub(in crate::provider) mod budget;
 pub(in crate::provider) mod fit;
 pub(in crate::provider) mod key_pair;
 pub(in crate::provider) mod machine;
+pub(in crate::provider) mod remove_tree;
 pub(in crate::provider) mod runtime_dir;
 
 /// True for the machine's root.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::LocalConfig;
 use super::lease_dirs::LeaseDirs;
-use super::remove_tree::remove_tree;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{ActorId, Workspace};
 use crate::lock_file::LockFile;
+use crate::provider::host::remove_tree::remove_tree;
 use crate::provider::host::runtime_dir::make_private;
 
 /// How long a sweep may hold a cache's lock that we want. Another build holds it for longer.

@@ -22,7 +22,7 @@ use crate::ids::LeaseId;
 use crate::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest};
 use crate::lock_file::LockFile;
 use crate::provider::host::fit::Fit;
-use crate::provider::host::machine::{Machine, architecture};
+use crate::provider::host::machine::{Machine, architecture, fingerprint};
 use crate::provider::host::runtime_dir::check_runtime_dir;
 use crate::provider::host::{budget, is_root};
 use crate::provider::{Capabilities, ComputeProvider, Listed, Liveness, Released, RunnerStatus, Scope, Watch};
@@ -145,9 +145,9 @@ impl ComputeProvider for LocalProvider {
         }
     }
 
-    /// This user's runners of this boot are all there is.
+    /// This user's runners of this machine are all there is.
     fn backend(&self) -> String {
-        format!("{}:{}", rustix::process::geteuid().as_raw(), self.config.runtime_dir.display())
+        format!("{}:{}@{}", rustix::process::geteuid().as_raw(), self.config.runtime_dir.display(), fingerprint())
     }
 
     async fn check(&self, request: &LeaseRequest) -> Result<()> {

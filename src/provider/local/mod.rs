@@ -14,7 +14,6 @@ mod lease_dirs;
 mod local_provider;
 mod record;
 mod remains;
-mod remove_tree;
 mod rootless;
 mod runner;
 mod tools;

@@ -8,9 +8,9 @@ use super::LocalConfig;
 use super::cgroup::LeaseCgroup;
 use super::lease_dirs::LeaseDirs;
 use super::record::Record;
-use super::remove_tree::remove_tree;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
+use crate::provider::host::remove_tree::remove_tree;
 
 /// How long the last processes (an SSH master whose server is gone) may take to end.
 const PROCESS_ATTEMPTS: u32 = 250;

@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// [`ErrorKind::ReleaseUnconfirmed`] naming the directory when it is still there.
-pub(super) async fn remove_tree(dir: &Path, rootlesskit: Option<&Path>) -> Result<()> {
+pub(in crate::provider) async fn remove_tree(dir: &Path, rootlesskit: Option<&Path>) -> Result<()> {
     let owned = dir.to_owned();
     let removed = attempt(move || std::fs::remove_dir_all(&owned)).await;
     if let (Err(_), Some(rootlesskit)) = (&removed, rootlesskit) {
