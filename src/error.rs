@@ -132,6 +132,13 @@ impl Error {
         self
     }
 
+    /// The same fault, where it means something else.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// The kind, which decides the exit code.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -99,7 +99,7 @@ pub fn resolve(args: BuildArgs, environment: &Environment) -> Result<BuildReques
 }
 
 /// The value of a flag, else of a variable, with the name of the one that won.
-fn text_or_env(
+pub(super) fn text_or_env(
     flag: Option<String>,
     flag_name: &str,
     variable: &str,

@@ -42,7 +42,7 @@ pub async fn choose(said: Option<&str>, environment: &Environment) -> Result<Cho
             "`{}` is set, but this version cannot lease from a vm-pool",
             env_vars::ORCHESTRATOR_URL
         ))
-        .hint("unset it, or say `--provider local`"));
+        .hint("unset it, or say `--provider local` or `--provider docker_local`"));
     }
     if host::is_root() {
         return Ok(Choice { name: "local", reason: "no provider was said; running as root".to_owned() });

@@ -43,8 +43,12 @@ fn what_is_missing_is_said_before_anything_is_done() {
         command.env("DOCKER_HOST", docker).env("PATH", path).args(["runners", "image", "--format=json"]).args(args);
         sandbox.start(&mut command).wait()
     };
-    let result = image("unix:///nowhere.sock", "/usr/bin:/bin", &[]).assert_code(5).envelope();
+    let result = image("unix:///nowhere.sock", "/usr/bin:/bin", &[]).assert_code(4).envelope();
     assert!(result["error"]["message"].as_str().unwrap().contains("`unix:///nowhere.sock`"), "{result}");
+    assert!(result["error"]["hints"].to_string().contains("--output FILE"), "{result}");
+    let refused = image("tcp://ann:s3cret@build:2376", "/usr/bin:/bin", &[]);
+    refused.assert_code(2);
+    assert!(!format!("{}{}", refused.stdout, refused.stderr).contains("s3cret"), "{}", refused.stdout);
     let result = image(dockerd.host(), "/nowhere", &["--output", "root.tar"]).assert_code(5).envelope();
     assert!(result["error"]["hints"].to_string().contains("apt-get install mmdebstrap"), "{result}");
     let base = variable("LIAN_TEST_BASE_TAR");

@@ -129,14 +129,41 @@ fn a_provider_that_was_named_must_be_one() {
     assert!(list["error"]["hints"].to_string().contains("`local`"), "{list}");
     let list = document(&sandbox.run(["runners", "list", "--format=json", "--provider=docker_local"]), 5);
     assert_eq!((&list["status"], &list["error"]["kind"]), (&json!("failed"), &json!("provider")));
-    // What keeps one from being asked is a warning, unless it was named.
+    // What keeps one from being asked is a fault beside what is known, and the end when it was named.
     let mut command = sandbox.command();
     command.args(["runners", "list", "--format=json"]).env("LIAN_LOCAL_CACHE_GB", "lots");
-    let list = document(&sandbox.start(&mut command).wait(), 0);
+    let list = document(&sandbox.start(&mut command).wait(), 5);
+    assert_eq!(list["error"]["kind"], "provider");
     assert!(list["warnings"][0].as_str().unwrap().contains("`local` cannot be asked"), "{list}");
     let mut command = sandbox.command();
     command.args(["runners", "list", "--format=json", "--provider=local"]).env("LIAN_LOCAL_CACHE_GB", "lots");
     assert_eq!(document(&sandbox.start(&mut command).wait(), 2)["runners"], json!([]));
+}
+
+#[test]
+fn a_docker_that_is_said_to_be_there_and_is_silent_is_not_the_answer_that_there_is_none() {
+    let sandbox = Sandbox::on_own_machine();
+    let beside_silence = |arguments: &[&str]| {
+        let mut command = sandbox.command();
+        command.args(arguments).arg("--format=json").env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+        sandbox.start(&mut command).wait()
+    };
+    for command in ["list", "gc"] {
+        let said = document(&beside_silence(&["runners", command]), 5);
+        assert_eq!((&said["status"], &said["error"]["kind"]), (&json!("failed"), &json!("provider")));
+        assert!(said["warnings"][0].as_str().unwrap().contains("/nowhere/docker.sock"), "{said}");
+    }
+    let said = document(&beside_silence(&["runners", "release", LeaseId::new().as_str()]), 7);
+    assert_eq!(said["released"][0]["outcome"], "unconfirmed");
+    document(&beside_silence(&["runners", "list", "--provider=local"]), 0);
+}
+
+#[test]
+fn a_workspace_that_is_not_one_is_refused_as_by_a_build() {
+    let sandbox = Sandbox::on_own_machine();
+    let mut command = sandbox.command();
+    command.args(["runners", "list", "--format=json"]).env("BUILDKIT_WORKSPACE", "No Name!");
+    assert_eq!(document(&sandbox.start(&mut command).wait(), 2)["error"]["kind"], "usage");
 }
 
 #[test]

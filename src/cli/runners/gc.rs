@@ -18,7 +18,9 @@ use crate::sanitise;
 /// # Errors
 /// As [`Site::open`] and [`survey`].
 pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<RunnersDocument<RunnersGc>> {
-    let Survey { runners, unreadable, warnings, fault, .. } = survey(site, args.dry_run).await?;
+    let mut survey = survey(site, args.dry_run).await?;
+    let fault = survey.fault();
+    let Survey { runners, unreadable, warnings, .. } = survey;
     let items = futures_util::future::join_all(runners.into_iter().map(|known| item(known, site))).await;
     let unconfirmed = items.iter().filter(|item| item.action == GcAction::Unconfirmed);
     let unconfirmed: Vec<String> = unconfirmed.map(|item| format!("`{}`", item.name)).collect();
@@ -26,7 +28,7 @@ pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<RunnersDocument<Run
     let document = RunnersDocument::done(body, warnings);
     if unconfirmed.is_empty() {
         return Ok(match fault {
-            // What may be on record there is not known.
+            // What may be there is not known.
             Some(error) => document.because(&error),
             None => document,
         });

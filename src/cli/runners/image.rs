@@ -11,8 +11,9 @@ use super::{print, refuse};
 use crate::cli::args::Format;
 use crate::cli::printer::Printer;
 use crate::cli::{result_text, runtime};
-use crate::env_vars::{self, Environment};
+use crate::env_vars::Environment;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::provider::docker_local::{Daemon, DockerLocalConfig};
 use crate::report::RunnersDocument;
 use crate::report::runners::RunnersImage;
 use crate::run::Signals;
@@ -118,15 +119,12 @@ async fn finish(
     Ok(body)
 }
 
-/// The daemon of `DOCKER_HOST`, or this machine's.
+/// The daemon whose containers would be leased.
 async fn connect(environment: &Environment) -> Result<Docker> {
-    let host = environment.text(env_vars::DOCKER_HOST).unwrap_or("unix:///var/run/docker.sock");
-    let reached = async { Docker::connect_with_host(host)?.negotiate_version().await };
-    reached.await.map_err(|error| {
-        Error::new(ErrorKind::Provider, format!("no Docker daemon answers at `{host}`"))
-            .because(error)
-            .hint(format!("start it, or say where it is with `{}`", env_vars::DOCKER_HOST))
-            .hint("`--output FILE` makes the image's root without Docker; `--load --from FILE` loads it later")
+    let daemon = Daemon::new(&DockerLocalConfig::from_environment(environment).host);
+    let docker = daemon.client().await.cloned();
+    docker.map_err(|error| {
+        error.hint("`--output FILE` makes the image's root without Docker; `--load --from FILE` loads it later")
     })
 }
 

@@ -18,7 +18,9 @@ use crate::sanitise;
 /// # Errors
 /// As [`Site::open`] and [`survey`].
 pub(super) async fn list(args: &ListArgs, site: &Site) -> Result<RunnersDocument<RunnersList>> {
-    let Survey { runners, unreadable, warnings, fault, .. } = survey(site, true).await?;
+    let mut survey = survey(site, true).await?;
+    let fault = survey.fault();
+    let Survey { runners, unreadable, warnings, .. } = survey;
     let now = site.services.clock.now();
     let all = runners.len();
     let shown: Vec<RunnerInfo> = runners

@@ -20,11 +20,11 @@ use crate::sanitise;
 /// How often it is looked whether another process has released a lease.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Why, as the record says it.
+const WHY: &str = "`runners release` was asked for it";
+
 /// How long a reaper that is at it is waited for.
 const REAPER_LIMIT: Duration = Duration::from_secs(60);
-
-/// How long a release is tried.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// Releases what was named. Whatever is refused is refused before the first is released; then one that fails does not
 /// stop the others.
@@ -115,10 +115,12 @@ async fn release_known(site: &Site, lease: &LeaseId, known: &Known) -> Result<Re
             end(reaper)?;
         }
         if was_released_by(reaper, site, lease).await? {
+            // A record that is not there proves nothing: the provider has the last word.
+            release_now(site, lease, known, WHY).await?;
             return Ok(Released::Destroyed);
         }
     }
-    release_now(site, lease, known, "`runners release` was asked for it").await
+    release_now(site, lease, known, WHY).await
 }
 
 /// Tells a reaper to do its work now.
@@ -161,7 +163,7 @@ pub(super) async fn release_now(site: &Site, lease: &LeaseId, known: &Known, rea
         return Err(unconfirmed(OTHER_BACKEND));
     }
     let clock = site.services.clock.as_ref();
-    custody::release(provider.as_ref(), &site.journal, lease, reason, clock, LIMIT).await
+    custody::release(provider.as_ref(), &site.journal, lease, reason, clock, site.timing.release_limit).await
 }
 
 fn unconfirmed(why: &str) -> Error {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cli::services;
+use crate::cli::settings::text_or_env;
 use crate::custody::Timing;
 use crate::env_vars::{self, Environment};
 use crate::error::{Error, Result};
@@ -30,7 +31,7 @@ impl Site {
     /// Opens the named provider, or every one there is. Asks nobody yet.
     ///
     /// # Errors
-    /// `Usage` for a provider that is not known; whatever keeps a named one from being opened.
+    /// `Usage` for a provider that is not known and a workspace's name that is not valid; whatever keeps a named one from being opened.
     pub(super) async fn open(provider: Option<&str>, owner: Option<&str>, environment: Environment) -> Result<Self> {
         let named = match provider {
             Some(said) => Some(choice::named(said)?.name),
@@ -38,7 +39,7 @@ impl Site {
         };
         let services = services(environment)?;
         let mut site = Self {
-            owner: find_owner(owner, &services.environment).await,
+            owner: find_owner(owner, &services.environment).await?,
             journal: Journal::new(&services.dirs.state),
             timing: Timing::default(),
             providers: Vec::new(),
@@ -64,11 +65,11 @@ pub(super) fn cannot_be_asked(name: &str, error: &Error) -> String {
 }
 
 /// As a build of the current directory finds it.
-async fn find_owner(said: Option<&str>, environment: &Environment) -> OwnerInfo {
+async fn find_owner(said: Option<&str>, environment: &Environment) -> Result<OwnerInfo> {
     let directory = std::env::current_dir().unwrap_or_default();
     let directory = tokio::fs::canonicalize(&directory).await.unwrap_or(directory);
-    let workspace = match environment.text(env_vars::BUILDKIT_WORKSPACE).and_then(|name| name.parse().ok()) {
-        Some(workspace) => Some(workspace),
+    let workspace = match text_or_env(None, "--workspace", env_vars::BUILDKIT_WORKSPACE, environment)? {
+        Some((name, _)) => Some(name.parse()?),
         None => workspace::default_name(environment, &directory).await.ok().map(|(workspace, _)| workspace),
     };
     let found = match workspace {
@@ -78,5 +79,5 @@ async fn find_owner(said: Option<&str>, environment: &Environment) -> OwnerInfo 
     // An owner that no runner has.
     let nobody = || (OwnerId::derive(&RunId::new().to_string()), "nothing here names a project".to_owned());
     let (id, from) = found.unwrap_or_else(nobody);
-    OwnerInfo { id, from }
+    Ok(OwnerInfo { id, from })
 }

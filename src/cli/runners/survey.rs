@@ -98,6 +98,20 @@ pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
     Ok(survey)
 }
 
+impl Survey {
+    /// What makes the answer less than whole: the journal's fault, else that a provider gave none.
+    pub(super) fn fault(&mut self) -> Option<Error> {
+        let is_incomplete = self.is_incomplete;
+        self.fault.take().or_else(|| is_incomplete.then(incomplete))
+    }
+}
+
+/// A provider that may have runners gave no answer; its warning says why.
+fn incomplete() -> Error {
+    Error::new(ErrorKind::Provider, "not every provider could be asked, so there may be more runners")
+        .hint("`--provider NAME` asks one only")
+}
+
 impl Known {
     fn of(provider: &str, swept: Swept, is_this_users: bool) -> Self {
         Self {
@@ -175,11 +189,7 @@ impl Known {
 
 /// That a provider is not there at all is a fault here, where it was named.
 fn no_answer(error: Error) -> Error {
-    if error.kind() != ErrorKind::NoCapacity {
-        return error;
-    }
-    let hints = error.hints().to_vec();
-    hints.into_iter().fold(Error::new(ErrorKind::Provider, error.message()), Error::hint)
+    if error.kind() == ErrorKind::NoCapacity { error.of_kind(ErrorKind::Provider) } else { error }
 }
 
 fn unreadable_record((path, why): (PathBuf, String)) -> UnreadableRecord {

@@ -11,7 +11,7 @@ use crate::provider::local::LocalConfig;
 use crate::runner_image;
 
 /// Where Docker listens when nothing is said.
-const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+pub(super) const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// Which Docker daemon, which image, and how much of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

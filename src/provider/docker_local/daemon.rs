@@ -1,5 +1,6 @@
 //! [`Daemon`]: the connection to the Docker daemon, made when it is first needed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bollard::errors::Error as DockerError;
@@ -7,6 +8,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::sync::OnceCell;
 
 use super::address::{self, Address};
+use super::config::DEFAULT_HOST;
 use super::failure;
 use crate::env_vars;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,14 +18,14 @@ const REQUEST_LIMIT: u64 = 60;
 
 /// The connection to the Docker daemon. Its API version is negotiated once.
 #[derive(Debug)]
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     host: String,
     client: OnceCell<Docker>,
 }
 
 impl Daemon {
     /// The daemon at `host`. Asks nothing yet.
-    pub(super) fn new(host: &str) -> Self {
+    pub(crate) fn new(host: &str) -> Self {
         Self { host: host.to_owned(), client: OnceCell::new() }
     }
 
@@ -36,8 +38,30 @@ impl Daemon {
     ///
     /// # Errors
     /// `Usage` for an address that cannot be used, `NoCapacity` when no daemon answers.
-    pub(super) async fn client(&self) -> Result<&Docker> {
+    pub(crate) async fn client(&self) -> Result<&Docker> {
         self.client.get_or_try_init(|| self.connect()).await
+    }
+
+    /// As [`Daemon::client`], for who asks which containers there are.
+    ///
+    /// # Errors
+    /// `NoCapacity` only where there is no Docker: nobody said where it listens, and its usual socket does not exist. Any
+    /// other silence may hide containers and is a fault.
+    pub(super) async fn client_if_any(&self) -> Result<&Docker> {
+        self.client().await.map_err(|error| {
+            if error.kind() != ErrorKind::NoCapacity || self.is_absent() {
+                error
+            } else {
+                error.of_kind(ErrorKind::Provider)
+            }
+        })
+    }
+
+    /// True where this machine has no Docker.
+    fn is_absent(&self) -> bool {
+        let is_missing =
+            |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        self.host == DEFAULT_HOST && matches!(Address::parse(&self.host), Ok(Address::Unix(path)) if is_missing(&path))
     }
 
     async fn connect(&self) -> Result<Docker> {
@@ -88,4 +112,19 @@ fn io_kind(error: &DockerError) -> Option<std::io::ErrorKind> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_daemon_may_have_containers() {
+        let daemon = Daemon::new("unix:///nowhere/docker.sock");
+        // For a build it is no capacity; for who asks what there is it is not the answer "nothing".
+        assert_eq!(daemon.client().await.unwrap_err().kind(), ErrorKind::NoCapacity);
+        let error = daemon.client_if_any().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Provider);
+        assert!(!error.hints().is_empty() && error.message().contains("/nowhere/docker.sock"), "{error:?}");
+    }
 }

@@ -250,7 +250,7 @@ impl ComputeProvider for DockerLocalProvider {
     }
 
     async fn list(&self) -> Result<Vec<Listed>> {
-        let docker = self.daemon.client().await?;
+        let docker = self.daemon.client_if_any().await?;
         let filters = HashMap::from([("label", vec![format!("{MANAGED_LABEL}=1")])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = docker

@@ -21,4 +21,5 @@ mod ready;
 mod removal;
 
 pub use config::DockerLocalConfig;
+pub(crate) use daemon::Daemon;
 pub use docker_provider::DockerLocalProvider;
