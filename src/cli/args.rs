@@ -157,7 +157,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE", help_heading = "Runner")]
     pub tiers: Option<PathBuf>,
 
-    /// Who leases the runner
+    /// Who leases the runner: `local` or `docker_local` [default: local as root, else docker_local where Docker answers, else
+    /// local]
     #[arg(long, value_name = "NAME", help_heading = "Runner")]
     pub provider: Option<String>,
 
@@ -165,11 +166,13 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE", help_heading = "Runner")]
     pub ssh_key: Option<PathBuf>,
 
-    /// Keep a runner whose build failed, so that you can look: `keep=30m`
+    /// Keep a runner whose build failed, so that you can look: `keep=30m`, at most 24h; not with `--actor ci`, nor on
+    /// `local`, whose runners end with the build
     #[arg(long, value_name = "keep=DURATION", value_parser = parse_keep, help_heading = "Runner")]
     pub on_failure: Option<std::time::Duration>,
 
-    /// Whose the runners are: any name that all jobs of the project share [env: LIAN_OWNER] [default: the git remote]
+    /// Whose the runners are: any name that all jobs of the project share [env: LIAN_OWNER] [default: the git
+    /// remote, else the workspace]
     #[arg(long, value_name = "NAME", help_heading = "Runner")]
     pub owner: Option<String>,
 
