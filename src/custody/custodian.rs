@@ -7,7 +7,7 @@ use super::reaper::ReaperLink;
 use super::{HeldLease, Notes, Timing};
 use crate::clock::SharedClock;
 use crate::error::Result;
-use crate::lease::{Journal, LeaseRecord, LeaseRequest, LeaseState, RECORD_VERSION};
+use crate::lease::{Journal, LeaseRecord, LeaseRequest};
 use crate::provider::{ComputeProvider, ProviderConfig};
 
 /// Takes leases of one provider into custody for one run. Its reaper lives as long as it does, and longer when this
@@ -87,24 +87,7 @@ impl Custodian {
             Some(reaper) => reaper.ensure(request.run_id).await?,
             None => None,
         };
-        let record = LeaseRecord {
-            version: RECORD_VERSION,
-            lease_id: request.lease_id.clone(),
-            provider: self.provider.name().to_owned(),
-            backend: self.provider.backend(),
-            owner: request.owner.clone(),
-            run_id: request.run_id,
-            workspace: request.workspace.clone(),
-            tier: request.tier.name.clone(),
-            attempt: request.attempt,
-            holder: request.holder.clone(),
-            reaper,
-            may_be_kept: request.may_be_kept,
-            created_at: request.created_at,
-            expires_at: request.expires_at,
-            hard_deadline: request.hard_deadline,
-            state: LeaseState::Intent,
-        };
+        let record = LeaseRecord::of(&request, self.provider.name(), self.provider.backend(), reaper);
         let entry = self.journal.begin(record)?;
         crate::failpoint::reach("intent-recorded");
         if let Some(reaper) = &self.reaper

@@ -22,6 +22,6 @@ pub use custodian::Custodian;
 pub use held::HeldLease;
 use notes::Notes;
 pub use reaper::{SUBCOMMAND as REAPER_SUBCOMMAND, reaper_main};
-pub use sweep::{Swept, sweep};
+pub use sweep::{Sweep, Swept, sweep};
 pub use timing::Timing;
 pub use verdict::{SweepContext, Verdict, verdict};

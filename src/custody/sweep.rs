@@ -12,6 +12,15 @@ use crate::ids::LeaseId;
 use crate::lease::{Journal, JournalEntry, LeaseState, OwnerId, Recorded};
 use crate::provider::{ComputeProvider, Listed, Released};
 
+/// What came of a sweep.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Every runner that was looked at.
+    pub runners: Vec<Swept>,
+    /// Whether what else is left over could be tidied away. It says nothing of the runners.
+    pub tidied: Result<()>,
+}
+
 /// How many runners are destroyed side by side.
 const AT_ONCE: usize = 8;
 
@@ -45,7 +54,7 @@ pub async fn sweep(
     clock: &dyn Clock,
     timing: Timing,
     dry_run: bool,
-) -> Result<Vec<Swept>> {
+) -> Result<Sweep> {
     let listed = provider.list().await?;
     // After the list: what is on record and not in it was not begun since.
     let (records, _) = journal.read().unwrap_or_default();
@@ -65,7 +74,7 @@ pub async fn sweep(
     all.extend(records.into_values().filter(|recorded| recorded.record.backend == backend).map(only_on_record));
 
     if dry_run {
-        return Ok(all);
+        return Ok(Sweep { runners: all, tidied: Ok(()) });
     }
     journal.tidy(clock.now());
     let remover = Remover { provider, journal, clock, timing };
@@ -74,10 +83,9 @@ pub async fn sweep(
     let removing = removing.map(|(index, swept)| async move { (index, remover.carry_out(swept).await) });
     let mut all: Vec<(usize, Swept)> = futures_util::stream::iter(removing).buffer_unordered(AT_ONCE).collect().await;
     all.sort_by_key(|(index, _)| *index);
-    let all: Vec<Swept> = all.into_iter().map(|(_, swept)| swept).collect();
+    let runners = all.into_iter().map(|(_, swept)| swept).collect();
     // Also when nothing was destroyed: who was killed after that left what only this machine has.
-    provider.tidy().await?;
-    Ok(all)
+    Ok(Sweep { runners, tidied: provider.tidy().await })
 }
 
 /// A lease that its provider does not list.

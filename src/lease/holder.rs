@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 /// Whether the holder of a lease lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HolderState {
-    /// It lives: its lease is never touched before the hard deadline.
+    /// It lives: nobody on its machine touches its lease, not even past the hard deadline, which it keeps itself. Whoever
+    /// cannot see that it lives goes by the deadlines.
     Alive,
     /// It is proven dead.
     Dead,

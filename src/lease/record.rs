@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, Labels, LeaseState, OwnerId};
+use super::{Holder, Labels, LeaseRequest, LeaseState, OwnerId};
 use crate::ids::{LeaseId, RunId, Workspace};
 
 /// The version of the record's format.
@@ -49,6 +49,41 @@ pub struct LeaseRecord {
 }
 
 impl LeaseRecord {
+    /// The record of a lease before its first request. `backend` is the provider's fingerprint of it.
+    pub fn of(request: &LeaseRequest, provider: &str, backend: String, reaper: Option<Holder>) -> Self {
+        let Labels {
+            owner,
+            lease_id,
+            run_id,
+            workspace,
+            tier,
+            attempt,
+            created_at,
+            expires_at,
+            hard_deadline,
+            holder,
+            may_be_kept,
+        } = request.labels();
+        Self {
+            version: RECORD_VERSION,
+            lease_id,
+            provider: provider.to_owned(),
+            backend,
+            owner,
+            run_id,
+            workspace,
+            tier,
+            attempt,
+            holder,
+            reaper,
+            may_be_kept,
+            created_at,
+            expires_at,
+            hard_deadline,
+            state: LeaseState::Intent,
+        }
+    }
+
     /// What the runner's labels say of this lease.
     pub fn labels(&self) -> Labels {
         Labels {

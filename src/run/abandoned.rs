@@ -6,7 +6,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Services;
 use super::build::Run;
-use crate::custody::{Custodian, Swept, Verdict, sweep};
+use crate::custody::{Custodian, Sweep, Verdict, sweep};
 use crate::error::Result;
 use crate::lease::{Journal, OwnerId};
 use crate::provider::Released;
@@ -15,7 +15,7 @@ use crate::report::progress::Level;
 /// A sweep that goes on while the run prepares. A failing one never stops a build, and a slow one is left to the next.
 pub(super) struct AbandonedSweep {
     /// `None` when it took too long.
-    sweeping: AbortOnDropHandle<Option<Result<Vec<Swept>>>>,
+    sweeping: AbortOnDropHandle<Option<Result<Sweep>>>,
     journal: Journal,
 }
 
@@ -43,11 +43,18 @@ impl AbandonedSweep {
         let swept = match self.sweeping.await {
             Ok(Some(Ok(swept))) => swept,
             Ok(Some(Err(error))) => return run.warn(format!("abandoned runners could not be swept: {error}")),
-            Ok(None) => return tracing::debug!("the sweep took too long"),
+            Ok(None) => {
+                return run.warn(
+                    "the sweep for abandoned runners took too long; `lian-build runners gc` finishes it".to_owned(),
+                );
+            }
             Err(error) => return tracing::debug!(%error, "the sweep"),
         };
+        if let Err(error) = swept.tidied {
+            run.warn(format!("what abandoned runners left behind could not be tidied away: {error}"));
+        }
         let mut removed = Vec::new();
-        for runner in swept {
+        for runner in swept.runners {
             match (runner.verdict, runner.removed) {
                 (Verdict::Remove(_), Some(Ok(Released::Destroyed))) => removed.push(runner.name),
                 (_, Some(Err(error))) => {

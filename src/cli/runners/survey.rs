@@ -74,8 +74,15 @@ pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
         let sweeping = sweep(provider.as_ref(), &site.journal, &site.owner.id, clock, site.timing, dry_run);
         match sweeping.await {
             Ok(swept) => {
+                if let Err(error) = swept.tidied {
+                    survey.is_incomplete = true;
+                    let name = provider.name();
+                    survey
+                        .warnings
+                        .push(format!("what runners of `{name}` left behind cannot be tidied away: {error}"));
+                }
                 let is_this_users = provider.capabilities().scope == Scope::ThisUser;
-                survey.runners.extend(swept.into_iter().map(|swept| {
+                survey.runners.extend(swept.runners.into_iter().map(|swept| {
                     if let Some(lease) = &swept.lease_id {
                         records.remove(lease);
                     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lian_build::custody::{Custodian, HeldLease, Swept, Timing, sweep};
+use lian_build::custody::{Custodian, HeldLease, Sweep, Swept, Timing, sweep};
 use lian_build::error::Result;
 use lian_build::ids::LeaseId;
 use lian_build::lease::{Holder, Journal, LeaseRequest, OwnerId, Recorded};
@@ -99,6 +99,11 @@ impl World {
     }
 
     pub(crate) async fn sweep_from(&self, home: &Home, owner: &str, dry_run: bool) -> Result<Vec<Swept>> {
+        let swept = self.sweep_whole(home, owner, dry_run).await?;
+        swept.tidied.map(|()| swept.runners)
+    }
+
+    pub(crate) async fn sweep_whole(&self, home: &Home, owner: &str, dry_run: bool) -> Result<Sweep> {
         let owner = OwnerId::derive(owner);
         sweep(&self.provider, &home.journal(), &owner, self.clock.as_ref(), self.timing, dry_run).await
     }

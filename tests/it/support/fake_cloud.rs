@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     DeleteReplyLost,
     /// The list cannot be had.
     ListFails,
+    /// What is left over cannot be tidied away.
+    TidyFails,
     /// Labels cannot be changed just now.
     UpdateFails,
 }
@@ -174,6 +176,11 @@ impl FakeCloud {
     pub(crate) fn get(&self, name: &str) -> Option<Server> {
         let mut state = self.state();
         if state.strikes(Fault::GetIsStale) { None } else { state.servers.get(name).cloned() }
+    }
+
+    /// What a provider does at the end of a sweep.
+    pub(crate) fn tidy(&self) -> Result<(), ApiError> {
+        if self.state().strikes(Fault::TidyFails) { Err(ApiError::Unknown) } else { Ok(()) }
     }
 
     /// `DELETE /servers/…`

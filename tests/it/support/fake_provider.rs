@@ -151,6 +151,10 @@ impl ComputeProvider for FakeProvider {
         });
         Ok(listed.collect())
     }
+
+    async fn tidy(&self) -> Result<()> {
+        self.cloud.tidy().map_err(refused)
+    }
 }
 
 fn refused(error: ApiError) -> Error {

@@ -82,7 +82,8 @@ impl LocalMachine {
         let owner = OwnerId::derive("another project");
         let swept = sweep(&provider, &journal, &owner, &SystemClock, Timing::default(), false).await?;
         let mut removed = Vec::new();
-        for runner in swept {
+        swept.tidied?;
+        for runner in swept.runners {
             if let Some(ended) = runner.removed
                 && ended? == Released::Destroyed
             {
