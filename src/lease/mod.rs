@@ -13,7 +13,7 @@ mod state;
 pub use endpoint::{CgroupVersion, Endpoint, Isolation, MemoryLimit, RunnerPaths};
 pub use holder::{Holder, HolderState};
 pub use journal::{Journal, JournalEntry, Recorded, Unreadable};
-pub use labels::{Labels, MANAGED as MANAGED_LABEL};
+pub use labels::{LEASE as LEASE_LABEL, Labels, MANAGED as MANAGED_LABEL};
 pub use owner::OwnerId;
 pub use record::{LeaseRecord, RECORD_VERSION};
 pub use request::LeaseRequest;

@@ -218,7 +218,7 @@ impl Run<'_> {
         let mut error = Error::new(kind, format!("{what}: {}", failure.error.trim()));
         if judgement.disk_full {
             error = error
-                .hint("the runner's disk is full; with `local` and `docker_local` that is this machine's own disk");
+                .hint("the runner's disk is full; with `local` that is this machine's own disk, with `docker_local` that of Docker's machine");
         } else if failure.says_no_space() {
             error =
                 error.hint("the step says that no space was left: the runner's disk is full, or a tmpfs of the step");

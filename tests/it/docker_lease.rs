@@ -243,6 +243,42 @@ async fn keys_of_a_container_that_somebody_removed_are_swept() {
     machine.assert_empty();
 }
 
+/// Somebody's `docker rm`, or a daemon that was killed in the middle, leaves the volume.
+#[tokio::test]
+async fn a_volume_whose_container_is_gone_is_released_and_swept() {
+    let (machine, released, swept) = (DockerMachine::new(), request(0.5), request(0.5));
+    for request in [&released, &swept] {
+        acquire(&machine.provider(), request).await.unwrap();
+        machine.dockerd.docker(&["rm", "--force", request.lease_id.as_str()]);
+        assert!(machine.traces(&request.lease_id).iter().any(|trace| trace.starts_with("volume")));
+    }
+    assert_eq!(machine.provider().release(&released.lease_id).await.unwrap(), Released::Destroyed);
+    machine.assert_nothing_of(&released.lease_id);
+    machine.provider().tidy().await.unwrap();
+    machine.assert_nothing_of(&swept.lease_id);
+    machine.assert_empty();
+
+    // Leased by a machine that is gone: the labels alone say that it is over.
+    let over = LeaseRequest { hard_deadline: Timestamp::now() - SignedDuration::from_mins(1), ..request(0.5) };
+    let not_over = request(0.5);
+    for request in [&over, &not_over] {
+        let mut args = vec!["volume".to_owned(), "create".to_owned()];
+        args.extend(
+            request
+                .labels()
+                .to_map()
+                .into_iter()
+                .flat_map(|(key, value)| ["--label".to_owned(), format!("{key}={value}")]),
+        );
+        machine.dockerd.docker(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    machine.provider().tidy().await.unwrap();
+    machine.assert_nothing_of(&over.lease_id);
+    assert_eq!(machine.traces(&not_over.lease_id).len(), 1);
+    assert_eq!(machine.provider().release(&not_over.lease_id).await.unwrap(), Released::Destroyed);
+    machine.assert_nothing_of(&not_over.lease_id);
+}
+
 /// Another daemon at the same address does not have the container, which proves nothing.
 #[tokio::test]
 async fn a_lease_of_another_daemon_is_not_called_gone() {

@@ -20,6 +20,8 @@ pub struct DockerLocalConfig {
     pub host: String,
     /// The runner image.
     pub image: String,
+    /// Where programs are looked for.
+    pub program_dirs: Vec<PathBuf>,
     /// Private and short: keys and sockets of leases, the memory budget. Shared by all builds of this user on this machine.
     pub runtime_dir: PathBuf,
     /// Where the cgroup hierarchies of this machine are mounted.
@@ -37,6 +39,7 @@ impl DockerLocalConfig {
         Self {
             host: text(env_vars::DOCKER_HOST, DEFAULT_HOST),
             image: text(env_vars::BUILDKIT_RUNNER_IMAGE, &runner_image::name()),
+            program_dirs: environment.program_dirs(),
             runtime_dir: runtime_dir(environment),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
             queue_timeout: LocalConfig::DEFAULT_QUEUE_TIMEOUT,

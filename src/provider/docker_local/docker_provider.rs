@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bollard::Docker;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::ListContainersOptionsBuilder;
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use super::facts::DaemonFacts;
 use super::files::{self, File};
 use super::held_container::{HeldContainer, cut, find_image};
 use super::lease_dir::{self, LeaseDir};
-use super::{failure, ready, removal};
+use super::{failure, ready, removal, volumes};
 use crate::env_vars;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
@@ -27,11 +28,16 @@ use crate::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest, MANAG
 use crate::lock_file::LockFile;
 use crate::provider::host::budget;
 use crate::provider::host::machine::{architecture, fingerprint};
+use crate::provider::local::tools;
 use crate::provider::{Capabilities, ComputeProvider, Listed, Liveness, Released, RunnerStatus, Scope, Watch};
 
 /// How long a container is looked for whose request a killed process sent without getting an answer.
 const LATE_LIMIT: Duration = Duration::from_secs(10);
 const LATE_PAUSE: Duration = Duration::from_millis(200);
+
+/// How many containers are read side by side for a list, and how long one may take.
+const READS_AT_ONCE: usize = 16;
+const READ_LIMIT: Duration = Duration::from_secs(1);
 
 /// Leases containers of one Docker daemon.
 #[derive(Debug)]
@@ -115,13 +121,14 @@ impl DockerLocalProvider {
                 self.remove_late(docker, &lease).await?;
             }
             if removal::find(docker, &lease).await?.is_none() {
+                volumes::remove(docker, &lease).await?;
                 dir.remove().await?;
                 lock.remove();
             }
         }
         lease_dir::remove_parent(&self.config.runtime_dir);
         budget::tidy(&self.config.runtime_dir);
-        Ok(())
+        volumes::remove_orphans(docker).await
     }
 
     async fn listed(&self, docker: &Docker, container: ContainerSummary) -> Listed {
@@ -136,7 +143,9 @@ impl DockerLocalProvider {
         };
         // Labels cannot change: what was renewed stands in the container.
         let renewed_until = match (&labels, &container.id) {
-            (Ok(_), Some(id)) => files::renewed_until(docker, id).await,
+            (Ok(_), Some(id)) => {
+                tokio::time::timeout(READ_LIMIT, files::renewed_until(docker, id)).await.unwrap_or_default()
+            }
             _ => None,
         };
         let holder = labels.as_ref().ok().and_then(|labels| labels.holder.as_ref());
@@ -174,6 +183,7 @@ impl ComputeProvider for DockerLocalProvider {
     }
 
     async fn check(&self, request: &LeaseRequest) -> Result<()> {
+        tools::check_ssh_client(&self.config.program_dirs)?;
         let docker = self.daemon.client().await?;
         let facts = DaemonFacts::read(docker).await?;
         find_image(docker, &self.config.image).await?;
@@ -240,6 +250,9 @@ impl ComputeProvider for DockerLocalProvider {
             if !destroyed && self.dir(lease_id).creating_for().is_some() {
                 destroyed = self.remove_late(docker, lease_id).await?;
             }
+            // Only now that no request is under way: a daemon that was killed in the middle, or somebody's `docker rm`, leaves
+            // the volume alone behind.
+            destroyed |= volumes::remove(docker, lease_id).await?;
         }
         match &mut held {
             Some(held) => held.forget(&self.config).await?,
@@ -257,11 +270,9 @@ impl ComputeProvider for DockerLocalProvider {
             .list_containers(Some(options))
             .await
             .map_err(|error| failure::fault("list its containers", &error))?;
-        let mut all = Vec::new();
-        for container in containers {
-            all.push(self.listed(docker, container).await);
-        }
-        Ok(all)
+        // Side by side, and each for a moment only: one container that cannot be read must not use up the sweep's time.
+        let reading = containers.into_iter().map(|container| self.listed(docker, container));
+        Ok(futures_util::stream::iter(reading).buffered(READS_AT_ONCE).collect().await)
     }
 
     async fn tidy(&self) -> Result<()> {

@@ -9,19 +9,19 @@ use tokio_util::sync::CancellationToken;
 use super::DockerLocalConfig;
 use super::container::{create_body, memory_limit, paths};
 use super::create::{NotCreated, create};
-use super::facts::DaemonFacts;
+use super::facts::{DaemonFacts, NO_MEMORY_LIMIT};
 use super::files::{self, File};
 use super::lease_dir::{self, LeaseDir};
 use super::{failure, privileges, ready};
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Endpoint, Isolation, LeaseRequest};
+use crate::lease::{Endpoint, Isolation, LeaseRequest, MemoryLimit};
 use crate::lock_file::LockFile;
 use crate::provider::Watch;
 use crate::provider::host::budget::{Budget, Reservation};
 use crate::provider::host::fit::Fit;
-use crate::provider::host::machine::Machine;
+use crate::provider::host::machine::{self, Machine};
 use crate::provider::host::runtime_dir::prepare_runtime_dir;
 use crate::runner_image;
 
@@ -94,7 +94,7 @@ impl HeldContainer {
         watch.created(&id);
         self.dir.set_creating(false)?;
         watch.waiting("the runner's container to start");
-        self.start(docker, &id, request, &fit).await?;
+        self.start(docker, &id, request, facts.limits_memory.then_some(fit.build_bytes)).await?;
         watch.waiting("sshd of the runner's container");
         let (host, port) = ready::wait_for_ssh(docker, &id).await?;
 
@@ -102,6 +102,12 @@ impl HeldContainer {
         notes.push(privileges::isolation_note(facts.cgroup));
         let mut warnings = fit.warnings.clone();
         warnings.extend(image.warning);
+        warnings.extend(facts.limit_warnings());
+        let memory = if facts.limits_memory {
+            memory_limit(lease, facts.cgroup, fit.build_bytes)
+        } else {
+            MemoryLimit::None { reason: NO_MEMORY_LIMIT.to_owned() }
+        };
         let endpoint = Endpoint {
             lease_id: lease.clone(),
             host,
@@ -114,7 +120,7 @@ impl HeldContainer {
             isolation: Isolation::Container,
             shared: true,
             rootless: false,
-            memory: memory_limit(lease, facts.cgroup, fit.build_bytes),
+            memory,
             effective_memory_bytes: fit.memory_bytes,
             effective_cpu: fit.cpu,
             cache_cap_bytes: None,
@@ -166,7 +172,7 @@ impl HeldContainer {
 
     /// Puts keys and deadlines into the container and starts it. One that runs already is taken as it is when this machine
     /// has its keys, and gets new ones otherwise.
-    async fn start(&self, docker: &Docker, id: &str, request: &LeaseRequest, fit: &Fit) -> Result<()> {
+    async fn start(&self, docker: &Docker, id: &str, request: &LeaseRequest, limit: Option<u64>) -> Result<()> {
         let container = docker
             .inspect_container(id, None)
             .await
@@ -176,7 +182,7 @@ impl HeldContainer {
             return Ok(());
         }
         self.dir.make_keys().await?;
-        files::put(docker, id, &self.files(request, fit).await?).await?;
+        files::put(docker, id, &self.files(request, limit).await?).await?;
         let started =
             if runs { docker.restart_container(id, None).await } else { docker.start_container(id, None).await };
         started.map_err(|error| not_started(&error))?;
@@ -184,16 +190,18 @@ impl HeldContainer {
         Ok(())
     }
 
-    async fn files(&self, request: &LeaseRequest, fit: &Fit) -> Result<Vec<File>> {
-        Ok(vec![
+    /// `limit` is what all build steps together may use, where the machine can hold them to it.
+    async fn files(&self, request: &LeaseRequest, limit: Option<u64>) -> Result<Vec<File>> {
+        let mut files = vec![
             File::private("/etc/ssh/lian_host_ed25519_key", self.dir.host_private().await?),
             File::public("/etc/ssh/lian_host_ed25519_key.pub", format!("{}\n", self.dir.host_public().await?)),
             File::private("/root/.ssh/authorized_keys", format!("{}\n", self.dir.client_public().await?).into_bytes()),
             File::public("/etc/lian-build/lease", format!("{}\n", request.lease_id)),
-            File::public("/etc/lian-build/build-memory", format!("{}\n", fit.build_bytes)),
             File::public("/etc/lian-build/hard-deadline", files::unix_time(request.hard_deadline)),
             File::public(files::EXPIRES, files::unix_time(expires_at(request, SystemClock.now()))),
-        ])
+        ];
+        files.extend(limit.map(|bytes| File::public("/etc/lian-build/build-memory", format!("{bytes}\n"))));
+        Ok(files)
     }
 
     /// Removes what this machine has of the lease, once its container is gone.
@@ -264,7 +272,9 @@ pub(super) async fn find_image(docker: &Docker, image: &str) -> Result<Image> {
                      deadlines may not hold: `lian-build runners image --load` makes it anew"
                 )
             });
-            Ok(Image { architecture: found.architecture.unwrap_or_default(), warning })
+            let architecture = found.architecture.unwrap_or_default();
+            check_architecture(image, &architecture, machine::architecture())?;
+            Ok(Image { architecture, warning })
         }
         Err(error) if failure::is_not_found(&error) => {
             let error = Error::new(ErrorKind::NoCapacity, format!("Docker has no runner image `{image}`"));
@@ -281,6 +291,19 @@ pub(super) async fn find_image(docker: &Docker, image: &str) -> Result<Image> {
     }
 }
 
+/// What is built is of the runner's architecture, and the plan says that it is this machine's.
+fn check_architecture(image: &str, its: &str, wanted: &str) -> Result<()> {
+    if its == wanted {
+        return Ok(());
+    }
+    let its = crate::sanitise::line(its);
+    Err(Error::new(
+        ErrorKind::NoCapacity,
+        format!("the runner image `{image}` is `{its}`, and `{wanted}` is built for"),
+    )
+    .hint("`lian-build runners image --load` makes it for this machine"))
+}
+
 fn not_started(error: &DockerError) -> Error {
     failure::fault("start the runner's container", error)
 }
@@ -289,6 +312,14 @@ fn not_started(error: &DockerError) -> Error {
 mod tests {
     use super::*;
     use crate::env_vars::Environment;
+
+    #[test]
+    fn an_image_of_another_architecture_is_no_runner() {
+        check_architecture("i", "arm64", "arm64").unwrap();
+        for other in ["amd64", ""] {
+            assert_eq!(check_architecture("i", other, "arm64").unwrap_err().kind(), ErrorKind::NoCapacity);
+        }
+    }
 
     #[tokio::test]
     async fn what_could_not_be_removed_is_not_called_removed_by_the_next_attempt() {

@@ -1,5 +1,6 @@
 //! [`LeaseDir`]: what one lease keeps on this machine: keys, and our end of the SSH connection.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -142,20 +143,33 @@ impl LeaseDir {
     }
 }
 
-/// The leases of this daemon that have a directory here and no living process that leases them.
+/// The leases of this daemon, or of none, that have a directory here and no living process that leases them. Locks of no
+/// lease any more are removed.
 pub(super) fn unheld(runtime_dir: &Path, daemon_id: &str) -> Result<Vec<(LeaseId, LockFile)>> {
     let mut found = Vec::new();
     if !check_runtime_dir(runtime_dir)? {
         return Ok(found);
     }
-    for entry in std::fs::read_dir(runtime_dir.join(DIR)).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(lease) = name.to_str().and_then(|name| name.parse::<LeaseId>().ok()) else { continue };
+    let entries = std::fs::read_dir(runtime_dir.join(DIR)).into_iter().flatten().flatten();
+    let leases: BTreeSet<LeaseId> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let name = name.to_str()?;
+            name.strip_suffix(".lock").unwrap_or(name).parse().ok()
+        })
+        .collect();
+    for lease in leases {
         let dir = LeaseDir::new(runtime_dir, &lease);
-        if dir.daemon().is_some_and(|id| id == daemon_id)
-            && let Some(lock) = LockFile::try_take(&dir.lock())?
-        {
+        // Without a daemon's name nothing was asked of any, or all is gone but the directory.
+        if dir.daemon().is_some_and(|id| !id.is_empty() && id != daemon_id) {
+            continue;
+        }
+        let Some(lock) = LockFile::try_take(&dir.lock())? else { continue };
+        if dir.path.symlink_metadata().is_ok() {
             found.push((lease, lock));
+        } else {
+            // Nothing but a lock: at once, for a lease that begins just now waits for it.
+            lock.remove();
         }
     }
     Ok(found)
@@ -185,6 +199,13 @@ mod tests {
         elsewhere.create("there").unwrap();
         let found: Vec<LeaseId> = unheld(&run, "here").unwrap().into_iter().map(|(lease, _)| lease).collect();
         assert_eq!(found, [leases[1].clone()]);
+        // A process that was killed before it wrote the daemon's name, or after it removed all but its lock.
+        let lone = LeaseDir::new(&run, &LeaseId::new());
+        drop(lone.take_lock().await.unwrap());
+        std::fs::remove_file(free.path.join("daemon")).unwrap();
+        let found: Vec<LeaseId> = unheld(&run, "here").unwrap().into_iter().map(|(lease, _)| lease).collect();
+        assert_eq!(found, [leases[1].clone()]);
+        assert!(!lone.lock().exists() && held.lock().exists());
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ mod lease_dir;
 mod privileges;
 mod ready;
 mod removal;
+mod volumes;
 
 pub use config::DockerLocalConfig;
 pub(crate) use daemon::Daemon;

@@ -8,7 +8,7 @@ use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use tokio::time::Instant;
 
 use super::container::is_of;
-use super::failure;
+use super::{failure, volumes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 
@@ -25,7 +25,8 @@ pub(super) async fn find(docker: &Docker, lease: &LeaseId) -> Result<Option<Cont
     }
 }
 
-/// Removes the lease's container and its anonymous volume, and waits until it is gone. False when there was none.
+/// Removes the lease's container and its anonymous volume, and waits until both are gone. False when there was no
+/// container.
 ///
 /// # Errors
 /// `Provider` when the container of this name is not the lease's; `ReleaseUnconfirmed` when it may still be there.
@@ -42,13 +43,15 @@ pub(super) async fn remove(docker: &Docker, lease: &LeaseId) -> Result<bool> {
             _ => String::new(),
         };
         match docker.inspect_container(&id, None).await {
-            Err(error) if failure::is_not_found(&error) => return Ok(true),
+            Err(error) if failure::is_not_found(&error) => break,
             Err(error) if Instant::now() >= end => return Err(unconfirmed(lease, &failure::words(&error))),
             Ok(_) if Instant::now() >= end => return Err(unconfirmed(lease, &said)),
             // Somebody else removes it at this moment, or a mount of it is busy.
             _ => tokio::time::sleep(PAUSE).await,
         }
     }
+    volumes::remove(docker, lease).await?;
+    Ok(true)
 }
 
 /// A container that has the lease's name and is somebody else's is never touched.
@@ -57,7 +60,7 @@ pub(super) fn not_ours(lease: &LeaseId, why: &str) -> Error {
         .hint("it is left alone")
 }
 
-fn unconfirmed(lease: &LeaseId, why: &str) -> Error {
+pub(super) fn unconfirmed(lease: &LeaseId, why: &str) -> Error {
     Error::new(ErrorKind::ReleaseUnconfirmed, format!("the container `{lease}` may still exist: {why}"))
         .hint(format!("`docker rm --force --volumes {lease}` removes it"))
 }

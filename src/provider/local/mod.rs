@@ -16,7 +16,7 @@ mod record;
 mod remains;
 mod rootless;
 mod runner;
-mod tools;
+pub(in crate::provider) mod tools;
 
 pub use config::LocalConfig;
 pub use local_provider::LocalProvider;

@@ -64,9 +64,21 @@ impl Tools {
         } else {
             Launcher::Unshare(search.one(Tool { name: "unshare", from: "util-linux" }))
         };
-        search.verdict()?;
+        search.verdict("a runner on this machine")?;
         Ok(Self { buildctl, buildkitd, oci_runtime, sshd, ssh_keygen, launcher })
     }
+}
+
+/// Looks for what this side of a connection needs, whatever the runner is.
+///
+/// # Errors
+/// [`ErrorKind::NoCapacity`] naming every program that is missing, with where it comes from.
+pub(in crate::provider) fn check_ssh_client(dirs: &[PathBuf]) -> Result<()> {
+    let mut search = Search { dirs, missing: Vec::new() };
+    for (name, from) in [("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"), ("rsync", "rsync")] {
+        search.one(Tool { name, from });
+    }
+    search.verdict("the connection to a runner")
 }
 
 struct Search<'a> {
@@ -90,15 +102,13 @@ impl Search<'_> {
         PathBuf::new()
     }
 
-    fn verdict(self) -> Result<()> {
+    fn verdict(self, who: &str) -> Result<()> {
         if self.missing.is_empty() {
             return Ok(());
         }
         let names: Vec<String> = self.missing.iter().map(|tool| format!("`{}`", tool.name)).collect();
-        let mut error = Error::new(
-            ErrorKind::NoCapacity,
-            format!("a runner on this machine needs {}, which is not installed", names.join(", ")),
-        );
+        let mut error =
+            Error::new(ErrorKind::NoCapacity, format!("{who} needs {}, which is not installed", names.join(", ")));
         let mut packages: Vec<&str> =
             self.missing.iter().map(|tool| tool.from).filter(|from| *from != BUILDKIT).collect();
         packages.sort_unstable();
@@ -131,6 +141,13 @@ mod tests {
         }
         let hints = error.hints().join("\n");
         assert!(hints.contains("openssh-server") && hints.contains("LIAN_BUILDKIT_DIR"), "{hints}");
+    }
+
+    #[test]
+    fn the_connection_needs_programs_of_its_own() {
+        let error = check_ssh_client(&[PathBuf::from("/nowhere")]).unwrap_err();
+        assert!(error.to_string().contains("`ssh`, `ssh-keygen`, `rsync`"), "{error}");
+        assert!(error.hints().join("\n").contains("apt-get install openssh-client rsync"));
     }
 
     #[test]

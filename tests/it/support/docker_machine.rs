@@ -83,6 +83,7 @@ impl DockerMachine {
         let config = DockerLocalConfig {
             host: dockerd.host().to_owned(),
             image: lian_build::runner_image::name(),
+            program_dirs: ["/usr/bin", "/bin"].map(PathBuf::from).into(),
             runtime_dir: dir.path().join("run"),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
             queue_timeout: Duration::from_secs(60),
