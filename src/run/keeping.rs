@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::attempt::{End, Facts, Job, later};
+use super::solving::SOLVE;
 use crate::custody::HeldLease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Actor, LeaseId};
@@ -13,7 +14,7 @@ use crate::lease::Endpoint;
 use crate::provider::{ComputeProvider, Liveness};
 use crate::remote::Session;
 use crate::report::progress::Level;
-use crate::solve::secret_store;
+use crate::solve::{secret_store, supervisor::Supervised};
 
 /// How long it may take to find out whether a runner can be kept.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -92,20 +93,22 @@ pub(super) async fn keep(job: &Job<'_>, lease: &HeldLease, end: &End, facts: &Fa
     }
 }
 
-/// A runner that does not live is not kept, and what is secret does not stay on one that does.
+/// A runner that does not live is not kept. On one that does, the build does not go on behind the caller's back (it may, when
+/// the connection was lost), and what is secret does not stay.
 async fn make_ready(job: &Job<'_>, lease: &HeldLease, endpoint: &Endpoint) -> Result<()> {
     if let Liveness::Dead(why) = lease.liveness().await? {
         return Err(gone(&why));
     }
-    if job.secrets.is_empty() {
-        return Ok(());
-    }
     let session = Session::connect(endpoint, &endpoint.session_dir).await?;
-    let removed = secret_store::remove(&session, endpoint).await;
+    let cleared = async {
+        Supervised::new(&endpoint.paths, SOLVE, Vec::new()).stop(&session).await?;
+        if job.secrets.is_empty() { Ok(()) } else { secret_store::remove(&session, endpoint).await }
+    };
+    let cleared = cleared.await;
     if let Err(error) = session.close().await {
         tracing::debug!(%error, "closing the connection");
     }
-    removed
+    cleared
 }
 
 fn gone(why: &str) -> Error {

@@ -15,6 +15,9 @@ use crate::solve::buildctl;
 use crate::solve::oom::{Counters, Stall};
 use crate::solve::supervisor::Supervised;
 
+/// What the supervised build is called on its runner.
+pub(super) const SOLVE: &str = "solve";
+
 /// How often in a row a connection may break at once, without a byte of the log coming over it.
 const MAX_FRUITLESS: u32 = 3;
 
@@ -38,7 +41,7 @@ impl OnRunner<'_> {
     /// Solves, and judges how it ended. `before` is the evidence from before it.
     pub(super) async fn solve(&self, before: &Counters, facts: &mut Facts) -> Result<Solved> {
         let argv = buildctl::remote_argv(&self.job.prepared.plan.solve, &self.endpoint.paths)?;
-        let mut build = Supervised::new(&self.endpoint.paths, "solve", argv);
+        let mut build = Supervised::new(&self.endpoint.paths, SOLVE, argv);
         let mut measuring = Measuring::start(self.endpoint, &self.link.session().await);
         let end = self.run(&mut build, &mut measuring).await;
         // Read even when the runner was lost: what is known of the steps decides about a retry.

@@ -82,12 +82,12 @@ impl Supervised {
         }
     }
 
-    /// Ends the command with all it started. What has ended already needs no end.
+    /// Ends the command with all it started, and waits until it has ended. What has ended already needs no end.
     ///
     /// # Errors
-    /// As [`Session::run`].
+    /// As [`Session::run`]; [`ErrorKind::Runner`] when it does not end.
     pub async fn stop(&self, session: &Session) -> Result<()> {
-        session.run(&["sh", "-c", STOP, "stop", &self.state], None).await.map(drop)
+        session.run(&["sh", "-c", STOP, "stop", &self.state], None).await?.ok("ending the build").map(drop)
     }
 
     fn follow_argv(&self) -> Vec<String> {
