@@ -143,7 +143,7 @@ fn only_a_time_that_is_over_ends_it() {
     assert_eq!(check(&later, &later), (0, String::new()));
     assert_eq!(check(&format!("{later}\n"), &soon), (0, String::new()), "there is some grace");
     assert_eq!(check(&later, ""), (0, String::new()), "a renewal may be writing it");
-    assert_eq!(check(&later, &gone), (1, format!("not renewed since {gone}")));
+    assert_eq!(check(&later, &gone), (3, format!("not renewed since {gone}")));
     assert_eq!(check(&soon, &later), (1, format!("past the hard deadline {soon}")));
     for odd in ["", "soon", "-5", "5 6"] {
         let (code, why) = check(odd, &later);
