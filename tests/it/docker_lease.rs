@@ -334,7 +334,7 @@ async fn each_release_waits_for_the_request_under_way() {
     }
     // As if it had gone out long ago.
     let marker = machine.config.runtime_dir.join("docker").join(request.lease_id.as_str()).join("creating");
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let long_ago = std::time::SystemTime::from(jiff::Timestamp::now()) - std::time::Duration::from_secs(3600);
     std::fs::File::options().write(true).open(marker).unwrap().set_modified(long_ago).unwrap();
     let moment = std::time::Duration::from_millis(500);
     for _ in 0..2 {
