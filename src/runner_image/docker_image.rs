@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn an_image_of_another_recipe_is_told() {
         let with = |recipe: &str| HashMap::from([(RECIPE_LABEL.to_owned(), recipe.to_owned())]);
-        assert!(is_of_this_recipe(&with(&crate::runner_image::recipe::hash())));
+        assert!(is_of_this_recipe(&with(&super::super::recipe::hash())));
         assert!(!is_of_this_recipe(&with("another")) && !is_of_this_recipe(&HashMap::new()));
     }
 }
