@@ -33,11 +33,12 @@ start_dockerd() {
     address=$DOCKERD_NETWORK.$number
     [[ $(ip -4 address; ip -4 route) == *"$address."* ]] || break
   done
+  # Before there is a bridge: stop_dockerd takes away what is named here.
+  printf '%s\n' "$name" >"$dir/name"
   ip link delete dev "$name" 2>/dev/null || true
   ip link add name "$name" type bridge || die "the machine's kernel makes no bridge"
   ip address add "$address.1/24" dev "$name"
   ip link set dev "$name" up
-  printf '%s\n' "$name" >"$dir/name"
   printf '{}\n' >"$dir/daemon.json"
   # A session of its own: a Ctrl-C is for the tests, which then give back what they have.
   setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid" --host "unix://$dir/docker.sock" \
