@@ -12,7 +12,7 @@ use super::SUBCOMMAND;
 use super::wire::{FromReaper, ToReaper, to_line};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::RunId;
-use crate::lease::Holder;
+use crate::lease::{Holder, HolderState};
 use crate::process::Cmd;
 
 /// How long a reaper may take to answer; it has nothing to wait for.
@@ -90,9 +90,10 @@ impl ReaperClient {
         answer.context(ErrorKind::State, || "the reaper failed".to_owned())
     }
 
-    /// False once it has ended.
+    /// False once it has ended, or ends: a killed process cannot be waited for before the last of its threads is gone.
     pub(super) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        let is_dead = self.holder.as_ref().map(Holder::state) == Some(HolderState::Dead);
+        !is_dead && matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Lets it go. With nothing to release it ends at once, which is waited for; true when it did.
