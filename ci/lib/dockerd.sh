@@ -111,3 +111,9 @@ stop_dockerd() {
   # containerd's sockets are all that is in it now.
   rm -rf -- "$dir/exec"
 }
+
+# abandon_dockerd: the same for a run that is broken off: containers that still run go first, for their shims would stay.
+abandon_dockerd() {
+  ! dockerd_alive "$DOCKERD_DIR" || dockerd_remains || true
+  stop_dockerd || true
+}
