@@ -5,15 +5,20 @@ use std::path::PathBuf;
 use crate::env_vars::{self, Environment};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The directories of this user.
+/// Where the system's administrator keeps the policy. No variable moves it: whoever is bound by it could.
+const SYSTEM_CONFIG: &str = "/etc/lian-build";
+
+/// The directories of this user, and the system's.
 #[derive(Debug, Clone)]
 pub struct Dirs {
     /// History, journal, spool, logs. Survives.
     pub state: PathBuf,
     /// BuildKit caches and results. May be deleted at any time.
     pub cache: PathBuf,
-    /// Tiers files, policy.
+    /// Tiers files, the user's own policy.
     pub config: PathBuf,
+    /// The system's policy.
+    pub system_config: PathBuf,
 }
 
 impl Dirs {
@@ -37,6 +42,7 @@ impl Dirs {
             state: base(env_vars::XDG_STATE_HOME, ".local/state")?,
             cache: base(env_vars::XDG_CACHE_HOME, ".cache")?,
             config: base(env_vars::XDG_CONFIG_HOME, ".config")?,
+            system_config: SYSTEM_CONFIG.into(),
         })
     }
 }

@@ -28,8 +28,12 @@ env_vars! {
     BUILDKIT_SSH_KEY = "BUILDKIT_SSH_KEY";
     /// The image a runner is started from, where the provider uses one.
     BUILDKIT_RUNNER_IMAGE = "BUILDKIT_RUNNER_IMAGE";
-    /// The vm-pool's address.
+    /// The vm-pool's address: runners are leased from it where no provider is said.
     ORCHESTRATOR_URL = "ORCHESTRATOR_URL";
+    /// The token that the vm-pool knows the caller by. It is sent to `ORCHESTRATOR_URL` and nowhere else.
+    ORCHESTRATOR_TOKEN = "ORCHESTRATOR_TOKEN";
+    /// The provider that the vm-pool is asked for, where the directives name none.
+    ORCHESTRATOR_PROVIDER = "ORCHESTRATOR_PROVIDER";
     /// The NATS server that lifecycle events go to.
     NATS_URL = "NATS_URL";
     /// The NKey seed the NATS connection logs in with.
@@ -38,12 +42,46 @@ env_vars! {
     NATS_SUBJECT_PREFIX = "NATS_SUBJECT_PREFIX";
     /// The directory that holds `buildctl`, `buildkitd` and the OCI runtime, searched before `PATH`.
     LIAN_BUILDKIT_DIR = "LIAN_BUILDKIT_DIR";
+    /// An archive of BuildKit's release that machines of their own fetch, where this machine has no programs for them; `{arch}` stands for `arm64` or `amd64`.
+    LIAN_BUILDKIT_URL = "LIAN_BUILDKIT_URL";
+    /// The SHA-256 of what `LIAN_BUILDKIT_URL` names.
+    LIAN_BUILDKIT_SHA256 = "LIAN_BUILDKIT_SHA256";
+    /// The token of a Hetzner Cloud project, which may read and write, as in Hetzner's own command.
+    HCLOUD_TOKEN = "HCLOUD_TOKEN";
+    /// The address of the Hetzner Cloud API, as in Hetzner's own command.
+    HCLOUD_ENDPOINT = "HCLOUD_ENDPOINT";
+    /// An SSH key of the Hetzner Cloud project, by name: with one named, Hetzner sends no password by mail. It opens no runner.
+    LIAN_HCLOUD_SSH_KEY = "LIAN_HCLOUD_SSH_KEY";
+    /// The image or snapshot that runners at Hetzner are made from, by name, description or id.
+    LIAN_HCLOUD_IMAGE = "LIAN_HCLOUD_IMAGE";
+    /// The location of runners at Hetzner; without one, those where the type is sold are asked one after the other.
+    LIAN_HCLOUD_LOCATION = "LIAN_HCLOUD_LOCATION";
+    /// From which addresses runners at Hetzner can be reached over SSH (CIDR, separated by commas); without any, from everywhere.
+    LIAN_HCLOUD_SSH_FROM = "LIAN_HCLOUD_SSH_FROM";
     /// The size cap of the local BuildKit cache of one workspace and actor, in GB; 0 keeps none.
     LIAN_LOCAL_CACHE_GB = "LIAN_LOCAL_CACHE_GB";
     /// The directory of Docker's client configuration (registry logins and credential helpers).
     DOCKER_CONFIG = "DOCKER_CONFIG";
     /// Where the Docker daemon listens, as in the Docker command: `unix://…` or `tcp://…`.
     DOCKER_HOST = "DOCKER_HOST";
+    /// The Proxmox VE API's address: `https://HOST:8006`.
+    PROXMOX_VE_ENDPOINT = "PROXMOX_VE_ENDPOINT";
+    /// The Proxmox VE API's token: `USER@REALM!TOKENID=SECRET`.
+    PROXMOX_VE_API_TOKEN = "PROXMOX_VE_API_TOKEN";
+    /// A file with the certificates of the authorities that may have signed the Proxmox VE API's certificate.
+    PROXMOX_VE_CA_FILE = "PROXMOX_VE_CA_FILE";
+    /// The SHA-256 fingerprint of the Proxmox VE API's certificate, in place of an authority.
+    PROXMOX_VE_FINGERPRINT = "PROXMOX_VE_FINGERPRINT";
+    /// The Proxmox VE template that runners are cloned from: its id, or its name.
+    PROXMOX_VE_TEMPLATE = "PROXMOX_VE_TEMPLATE";
+    /// The Proxmox VE node that runners are made on, where it is not the template's.
+    PROXMOX_VE_NODE = "PROXMOX_VE_NODE";
+    /// The Proxmox VE resource pool that runners belong to.
+    PROXMOX_VE_POOL = "PROXMOX_VE_POOL";
+    /// The Proxmox VE storage that runners' disks are copied to, where clones do not share the template's.
+    PROXMOX_VE_STORAGE = "PROXMOX_VE_STORAGE";
+    /// The ids that runners get in Proxmox VE: `FIRST-LAST`, 700000000-799999999 where nothing is said.
+    PROXMOX_VE_VMID_RANGE = "PROXMOX_VE_VMID_RANGE";
     /// Registry logins as JSON (`auths` alone), before the file of `DOCKER_CONFIG`, as in the Docker command.
     DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG";
     /// How progress is shown where `--progress` is not given, as in buildx.
@@ -58,6 +96,8 @@ env_vars! {
     TERM = "TERM";
     /// The caller's user name, from which the actor id comes.
     USER = "USER";
+    /// The socket of the caller's SSH agent, for `--ssh default`.
+    SSH_AUTH_SOCK = "SSH_AUTH_SOCK";
     /// The home directory.
     HOME = "HOME";
     /// Where programs are found.

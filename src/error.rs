@@ -23,8 +23,10 @@ pub enum ErrorKind {
     Build,
     /// The build ran out of memory and no retry is left.
     OutOfMemory,
-    /// No machine of that size can be had, by the provider's, the policy's or the machine's own word.
+    /// No machine of that size can be had, by the provider's or the machine's own word.
     NoCapacity,
+    /// The operator's policy does not allow what was asked for.
+    OverPolicy,
     /// The provider or its API failed.
     Provider,
     /// A network peer that is needed (a registry, say) could not be reached or broke the protocol.
@@ -85,6 +87,7 @@ impl ErrorKind {
             Self::Build => "build",
             Self::OutOfMemory => "out_of_memory",
             Self::NoCapacity => "no_capacity",
+            Self::OverPolicy => "over_policy",
             Self::Provider => "provider",
             Self::Network => "network",
             Self::Runner => "runner",

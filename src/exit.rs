@@ -27,7 +27,7 @@ pub const fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Usage | ErrorKind::Spec => USAGE,
         ErrorKind::Build => BUILD,
         ErrorKind::OutOfMemory => OUT_OF_MEMORY,
-        ErrorKind::NoCapacity => NO_CAPACITY,
+        ErrorKind::NoCapacity | ErrorKind::OverPolicy => NO_CAPACITY,
         ErrorKind::Provider | ErrorKind::Network | ErrorKind::Runner | ErrorKind::State => INFRASTRUCTURE,
         ErrorKind::TimeBudget => TIME_BUDGET,
         ErrorKind::ReleaseUnconfirmed => RELEASE_UNCONFIRMED,

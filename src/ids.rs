@@ -242,6 +242,9 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Ci, Self::Human, Self::Agent, Self::CiAux];
+
     /// The word as it is written in directives and envelopes.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -254,7 +257,7 @@ impl Actor {
 
     /// The actor that `word` names.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Ci, Self::Human, Self::Agent, Self::CiAux].into_iter().find(|actor| actor.as_str() == word)
+        Self::ALL.into_iter().find(|actor| actor.as_str() == word)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod inputs;
 pub mod plan;
 
 pub mod lease;
+pub mod pool_api;
 pub mod provider;
 
 pub mod custody;
@@ -30,7 +31,12 @@ pub mod record;
 pub mod events;
 pub mod report;
 
+pub mod serve;
+
+pub mod check;
+pub mod init;
 pub mod run;
+pub mod schema_files;
 
 pub mod cli;
 
@@ -43,6 +49,8 @@ mod failpoint;
 pub mod ids;
 mod lock_file;
 pub mod nearest;
+pub mod new_files;
+pub mod own_machine;
 mod private_dir;
 pub mod process;
 pub mod runner_image;

@@ -14,13 +14,13 @@ BASE_DROPS=(
   'usr/lib/gcc/*/*/lto1' 'usr/lib/gcc/*/*/lib*san*' 'usr/lib/*/lib[ahltu]*san.*'
 )
 
-# setup_base_image NAME [PACKAGE…]: prints the directory that holds root.tar.
+# setup_base_image NAME [PACKAGE…]: prints the directory that holds root.tar, for BASE_ARCHITECTURE where it is not this machine's.
 setup_base_image() {
   local name=$1 key
   shift
   [[ -r $CA_BUNDLE ]] || die "no CA bundle at $CA_BUNDLE" "apt-get install ca-certificates"
   BASE_PACKAGES=$(printf '%s,' busybox-static "$@")
-  key=$(content_key "$name $BASE_PACKAGES $(dpkg --print-architecture)" "$CA_BUNDLE" "$CI_DIR/lib/base_image.sh")
+  key=$(content_key "$name $BASE_PACKAGES ${BASE_ARCHITECTURE:-$(dpkg --print-architecture)}" "$CA_BUNDLE" "$CI_DIR/lib/base_image.sh")
   cached "image-$name" "$key" "image $name" "mmdebstrap and the Debian mirror, some seconds" make_base_image
 }
 
@@ -28,7 +28,8 @@ setup_base_image() {
 make_base_image() {
   local out=$1
   # One time stamp for all files: the same recipe and the same packages give the same bytes.
-  SOURCE_DATE_EPOCH=1700000000 mmdebstrap --variant=extract --include="${BASE_PACKAGES%,}" --skip=output/dev \
+  SOURCE_DATE_EPOCH=1700000000 mmdebstrap --variant=extract --include="${BASE_PACKAGES%,}" \
+    --architectures="${BASE_ARCHITECTURE:-$(dpkg --print-architecture)}" --skip=output/dev \
     --extract-hook="$CI_DIR/lib/base_image_hook \"\$1\" $CA_BUNDLE ${BASE_DROPS[*]@Q}" \
     bookworm "$out/root.tar" || return
   if tar --list --verbose --file "$out/root.tar" | grep '^[bc]'; then

@@ -1,4 +1,4 @@
-"""The measurements of `ci/bench`: bench.py BINARY SCRATCH [--rounds N] [a b c d e].
+"""The measurements of `ci/bench`: bench.py BINARY SCRATCH [--rounds N] [a b c d e f].
 
 Every round measures ours and the baseline one after the other, so that a busy machine slows both; the table shows the
 smallest, middle and largest of the rounds' values. Standard library only.
@@ -139,6 +139,21 @@ class Bench:
             milliseconds.append((time.monotonic() - started) * 1000)
         self.row("d  plan, start to finish", milliseconds, 60, "ms")
 
+    def pool(self) -> None:
+        """(f): what a pool itself costs; caller and pool share the machine. An error anywhere is a failure."""
+        program = str(Path(self.binary).parent / "examples" / "pool_bench")
+        rounds = []
+        for _ in range(self.rounds):
+            out = subprocess.run([program], check=True, stdout=subprocess.PIPE).stdout
+            rounds.append(json.loads(out))
+            if rounds[-1]["errors"] or rounds[-1]["held_at_the_end"] != rounds[-1]["held"]:
+                sys.exit(f"pool_bench: {out.decode()}")
+        held = rounds[0]["held"]
+        self.row(f"f  creates a second, {held} leases held", [one["creates_per_s"] for one in rounds], None, "/s")
+        for name in ("create", "until_ready", "get", "renew", "release"):
+            for share in ("p50", "p95", "p99"):
+                self.row(f"f  {name.replace('_', ' ')}, {share}", [one[f"{name}_ms"][share] for one in rounds], None, "ms")
+
 
 def watch_lines(stream, log, times: dict) -> None:
     """Copies the child's stderr to a file; notes when the lease was ready (the sync begins) and when the first step showed."""
@@ -170,10 +185,10 @@ def main() -> int:
     rounds = 5
     if rest[:1] == ["--rounds"]:
         rounds, rest = int(rest[1]), rest[2:]
-    wanted = rest or ["a", "b", "c", "d", "e"]
-    unknown = set(wanted) - set("abcde")
+    wanted = rest or ["a", "b", "c", "d", "e", "f"]
+    unknown = set(wanted) - set("abcdef")
     if unknown:
-        sys.exit(f"unknown measurement {' '.join(sorted(unknown))}: a b c d e")
+        sys.exit(f"unknown measurement {' '.join(sorted(unknown))}: a b c d e f")
     bench = Bench(binary, scratch, rounds)
     if "a" in wanted or "e" in wanted:
         bench.wall_and_first_step("a" in wanted, "e" in wanted)
@@ -183,6 +198,8 @@ def main() -> int:
         bench.memory()
     if "d" in wanted:
         bench.plan()
+    if "f" in wanted:
+        bench.pool()
     return bench.table()
 
 

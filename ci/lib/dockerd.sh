@@ -91,7 +91,8 @@ stop_dockerd() {
     pid=$(<"$dir/dockerd.pid")
     kill "$pid"
     deadline=$((SECONDS + 30))
-    while dockerd_alive "$dir"; do
+    # Itself, not by its file, which it removes before it takes down its own mount and containerd.
+    while [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *" $dir/dockerd.pid "* ]]; do
       if ((SECONDS >= deadline)); then
         say "dockerd (process $pid) does not end"
         return 1
@@ -99,6 +100,8 @@ stop_dockerd() {
       sleep 0.1
     done
   fi
+  # Where mounts are private it mounts its data over itself, and not always takes that away.
+  umount -- "$dir/data" 2>/dev/null || true
   ip link delete dev "$name" 2>/dev/null || true
   find /sys/fs/cgroup -mindepth 1 -depth -type d \( -path "*/$name" -o -path "*/$name/*" \) -exec rmdir -- {} + 2>/dev/null || true
   rm -f -- "$dir/name" "$dir/docker.sock" "$dir/dockerd.pid"

@@ -14,7 +14,7 @@ ROOTLESS_PACKAGES=(rootlesskit slirp4netns uidmap)
 
 # shellcheck disable=SC2034
 # What only the checks and tests need.
-TEST_PACKAGES=(docker.io iproute2 procps shellcheck strace)
+TEST_PACKAGES=(docker.io hcloud-cli iproute2 procps python3-venv shellcheck strace)
 
 # The user that rootless tests become: an ordinary one with subordinate ids, as a desktop user has.
 ROOTLESS_USER=lian-build-ci

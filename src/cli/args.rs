@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::check::CheckArgs;
+use super::init::InitArgs;
 use super::runners::RunnersArgs;
+use super::schema::SchemaArgs;
+use super::serve::ServeArgs;
 use crate::ids::Actor;
 use crate::report::progress::Mode;
 
@@ -32,8 +36,16 @@ pub enum Command {
     Build(Box<BuildArgs>),
     /// Show what `build` would do with the same arguments, and why; has no side effect
     Plan(Box<PlanArgs>),
+    /// Write what a project needs to be built here: a spec, directives and, for Rust, a Dockerfile; replaces nothing
+    Init(InitArgs),
+    /// Tell everything that is wrong with specs, directives, policies and tiers files
+    Check(CheckArgs),
     /// Look at runners, remove what is left of them, get into one
     Runners(RunnersArgs),
+    /// Lease runners to others over HTTP: the vm-pool API over any provider
+    Serve(Box<ServeArgs>),
+    /// Write the schemas of what is read and written to files, for editors and agents; show one of them
+    Schema(SchemaArgs),
     /// Write the shell completion script
     Completions {
         /// Which shell
@@ -56,6 +68,15 @@ pub enum Format {
 pub struct PlanArgs {
     #[command(flatten)]
     pub build: BuildArgs,
+
+    /// Show where every value comes from
+    #[arg(long, help_heading = "Output")]
+    pub explain: bool,
+
+    /// Compare with an earlier `plan --format json`: exit 0 when nothing is reached newly (secrets, registries, paths, networks,
+    /// a larger or less isolated machine, money), else 2 with each item
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub against: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +114,21 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE", help_heading = "Result")]
     pub iidfile: Option<PathBuf>,
 
+    /// Attest how the image was made: `min`, or `max` with every step and the values of build arguments; alone it is
+    /// `min`. Nothing is attested by default, so that a digest is that of the plain image
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          help_heading = "Result")]
+    pub provenance: Option<String>,
+
+    /// Attest what is in the image: `true`, or `generator=IMAGE` for the image that looks into it
+    #[arg(long, value_name = "BOOL|SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          help_heading = "Result")]
+    pub sbom: Option<String>,
+
+    /// Either of these in buildx's long form: `type=provenance|sbom,…` (can be repeated)
+    #[arg(long, value_name = "SPEC", help_heading = "Result")]
+    pub attest: Vec<String>,
+
     /// Dockerfile [default: CONTEXT/Dockerfile]
     #[arg(short = 'f', long = "file", visible_alias = "dockerfile", value_name = "PATH", help_heading = "Build")]
     pub file: Option<PathBuf>,
@@ -116,6 +152,11 @@ pub struct BuildArgs {
     /// Secret for `RUN --mount=type=secret`: `id=ID[,src=FILE|,env=NAME]` (can be repeated)
     #[arg(long = "secret", value_name = "SPEC", help_heading = "Build")]
     pub secrets: Vec<String>,
+
+    /// SSH agent for `RUN --mount=type=ssh`: `default` alone takes $SSH_AUTH_SOCK, `ID=SOCKET` another one (can be
+    /// repeated)
+    #[arg(long = "ssh", value_name = "ID[=SOCKET]", help_heading = "Build")]
+    pub ssh: Vec<String>,
 
     /// Do not use the build cache
     #[arg(long, help_heading = "Build")]
@@ -157,17 +198,21 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE", help_heading = "Runner")]
     pub tiers: Option<PathBuf>,
 
-    /// Who leases the runner: `local` or `docker_local` [default: local as root, else docker_local where Docker answers, else
-    /// local]
+    /// Who leases the runner: `local` or `docker_local`; repeated, the first that can [default: local as root, else
+    /// docker_local where Docker answers, else local]
     #[arg(long, value_name = "NAME", help_heading = "Runner")]
-    pub provider: Option<String>,
+    pub provider: Vec<String>,
+
+    /// How long to wait when no provider has room [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Runner")]
+    pub wait_capacity: Option<std::time::Duration>,
 
     /// Private key for runners that do not get one of their own [env: BUILDKIT_SSH_KEY]
     #[arg(long, value_name = "FILE", help_heading = "Runner")]
     pub ssh_key: Option<PathBuf>,
 
-    /// Keep a runner whose build failed, so that you can look: `keep=30m`, at most 24h; not with `--actor ci`, nor on
-    /// `local`, whose runners end with the build
+    /// Keep a runner whose build failed, so that you can look: `keep=30m`, at most 24h; not for `--actor ci`
+    /// unless the policy allows it, nor on `local`, whose runners end with the build
     #[arg(long, value_name = "keep=DURATION", value_parser = parse_keep, help_heading = "Runner")]
     pub on_failure: Option<std::time::Duration>,
 
@@ -176,25 +221,29 @@ pub struct BuildArgs {
     #[arg(long, value_name = "NAME", help_heading = "Runner")]
     pub owner: Option<String>,
 
-    /// How long to wait for memory that other local builds hold
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration, help_heading = "Runner")]
-    pub queue_timeout: std::time::Duration,
+    /// How long to wait for memory that other local builds hold [default: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Runner")]
+    pub queue_timeout: Option<std::time::Duration>,
 
     /// What is built; owns history and cache [env: BUILDKIT_WORKSPACE] [default: the git remote's or directory's name]
     #[arg(long, value_name = "NAME", help_heading = "Caller")]
     pub workspace: Option<String>,
 
-    /// What kind of caller this is
-    #[arg(long, value_enum, default_value = "human", value_name = "ACTOR", help_heading = "Caller")]
-    pub actor: Actor,
+    /// What kind of caller this is [default: human]
+    #[arg(long, value_enum, value_name = "ACTOR", help_heading = "Caller")]
+    pub actor: Option<Actor>,
 
     /// Who builds [default: from $USER]
     #[arg(long, value_name = "ID", help_heading = "Caller")]
     pub actor_id: Option<String>,
 
-    /// BuildDirectives in Nickel (not part of this version)
+    /// BuildDirectives in Nickel. Flags may add to what they say, and not contradict it
     #[arg(long, value_name = "FILE", help_heading = "Caller")]
     pub directives: Option<PathBuf>,
+
+    /// Which of the directives, by name, in a file that holds several
+    #[arg(long, value_name = "NAME", requires = "directives", help_heading = "Caller")]
+    pub select: Option<String>,
 
     /// NATS server for lifecycle events [env: NATS_URL]
     #[arg(long, value_name = "URL", help_heading = "Events")]
@@ -231,7 +280,7 @@ pub enum NetworkArg {
     Host,
 }
 
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     text.parse::<jiff::SignedDuration>()
         .ok()
         .and_then(|duration| std::time::Duration::try_from(duration).ok())

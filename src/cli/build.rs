@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use super::args::{BuildArgs, Format};
 use super::printer::Printer;
@@ -19,13 +20,11 @@ use crate::run::{self, Repeated, Services, Signals, build::Outcome};
 pub(super) fn main(args: BuildArgs, environment: Environment) -> ExitCode {
     let printer = Printer::new(args.format);
     let mode = if args.quiet { Some(Mode::Quiet) } else { args.progress };
-    let prepared = Mode::resolve(mode, &environment, std::io::stderr().is_terminal()).and_then(|mode| {
-        let request = settings::resolve(args, &environment)?;
-        Ok((mode, request, services(environment)?, runtime()?))
-    });
-    match prepared {
-        Ok((mode, request, services, runtime)) => {
-            let code = runtime.block_on(drive(printer, mode, &request, &services));
+    let started =
+        Mode::resolve(mode, &environment, std::io::stderr().is_terminal()).and_then(|mode| Ok((mode, runtime()?)));
+    match started {
+        Ok((mode, runtime)) => {
+            let code = runtime.block_on(drive(printer, mode, args, environment));
             // A thread that still reads a dead connection must not hold up the end.
             runtime.shutdown_background();
             code
@@ -44,11 +43,11 @@ pub(super) fn refuse(printer: Printer, error: &Error) -> ExitCode {
     print(printer, &envelope)
 }
 
-async fn drive(printer: Printer, mode: Mode, request: &BuildRequest, services: &Services) -> ExitCode {
+async fn drive(printer: Printer, mode: Mode, args: BuildArgs, environment: Environment) -> ExitCode {
     let run_id = RunId::new();
-    match start(run_id, mode, services) {
-        Ok((progress, signals)) => {
-            let outcome = run::build(run_id, request, services, &progress, &signals).await;
+    match start(run_id, mode, args, environment).await {
+        Ok(Started { request, services, progress, signals }) => {
+            let outcome = run::build(run_id, &request, &services, &progress, &signals).await;
             progress.finish(summary(&outcome)).await;
             print(printer, &outcome.envelope)
         }
@@ -59,7 +58,44 @@ async fn drive(printer: Printer, mode: Mode, request: &BuildRequest, services: &
     }
 }
 
-fn start(run_id: RunId, mode: Mode, services: &Services) -> Result<(Progress, Signals)> {
+/// Everything that a run needs.
+struct Started {
+    request: BuildRequest,
+    services: Services,
+    progress: Progress,
+    signals: Signals,
+}
+
+/// Reads what the caller said. A signal ends that at once: nothing is there to be released.
+async fn start(run_id: RunId, mode: Mode, args: BuildArgs, environment: Environment) -> Result<Started> {
+    let told = Arc::new(OnceLock::new());
+    let signals = listen(Arc::clone(&told))?;
+    let request = tokio::select! {
+        biased;
+        () = signals.token().cancelled() => return Err(signals.error()),
+        request = settings::resolve(args, &environment) => request?,
+    };
+    let services = services(environment)?;
+    let progress = progress(run_id, mode, &services)?;
+    // The cell is empty until here.
+    let _ = told.set(progress.clone());
+    Ok(Started { request, services, progress, signals })
+}
+
+/// Starts to listen for signals; what repeated ones do is told to `told`, as soon as somebody is there.
+fn listen(told: Arc<OnceLock<Progress>>) -> Result<Signals> {
+    Signals::listen(move |repeated| {
+        let text = match repeated {
+            Repeated::GaveUp(signal) => format!("{signal} again: the release is not waited for any more"),
+            Repeated::Abandoned(signal) => format!("{signal} once more: ending at once"),
+        };
+        if let Some(progress) = told.get() {
+            progress.message(Level::Warning, text);
+        }
+    })
+}
+
+fn progress(run_id: RunId, mode: Mode, services: &Services) -> Result<Progress> {
     // Without a log file a build is still a build.
     let (log, fault) = match LogFile::create(&services.dirs.state, run_id) {
         Ok(log) => (Some(log), None),
@@ -75,17 +111,7 @@ fn start(run_id: RunId, mode: Mode, services: &Services) -> Result<(Progress, Si
     if let Some(error) = fault {
         progress.message(Level::Warning, format!("there is no log file of this run: {error}"));
     }
-    let told = progress.clone();
-    let signals = Signals::listen(move |repeated| {
-        told.message(
-            Level::Warning,
-            match repeated {
-                Repeated::GaveUp(signal) => format!("{signal} again: the release is not waited for any more"),
-                Repeated::Abandoned(signal) => format!("{signal} once more: ending at once"),
-            },
-        );
-    })?;
-    Ok((progress, signals))
+    Ok(progress)
 }
 
 /// Columns and rows of the terminal behind stderr.

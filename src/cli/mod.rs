@@ -2,13 +2,19 @@
 
 mod args;
 mod build;
+mod check;
+mod command_result;
 mod documents;
+mod init;
 mod plan;
 mod plan_document;
 mod printer;
 mod result_text;
 mod runners;
+mod schema;
+mod serve;
 mod settings;
+mod until_signal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -45,14 +51,20 @@ pub fn main() -> ExitCode {
         Err(error) => return bad_usage(&arguments, &error),
     };
     let environment = Environment::from_process();
-    start_diagnostics(cli.verbose, &environment);
+    // Nobody watches a server: what goes wrong has to be found in its log.
+    let quiet = if matches!(cli.command, Command::Serve(_)) { "lian_build=warn" } else { "off" };
+    start_diagnostics(cli.verbose, quiet, &environment);
     crate::failpoint::arm(&environment);
     // Two TLS providers are in the graph of features; without a choice the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match cli.command {
         Command::Build(arguments) => build::main(*arguments, environment),
         Command::Plan(arguments) => plan::main(*arguments, environment),
+        Command::Init(arguments) => init::main(&arguments, &environment),
+        Command::Check(arguments) => check::main(&arguments, &environment),
         Command::Runners(arguments) => runners::main(arguments, environment),
+        Command::Schema(arguments) => schema::main(arguments),
+        Command::Serve(arguments) => serve::main(*arguments, environment),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::man(),
     }
@@ -75,10 +87,10 @@ fn services(environment: Environment) -> Result<Services> {
 }
 
 /// Diagnostics for developers; off unless asked for.
-fn start_diagnostics(verbose: u8, environment: &Environment) {
+fn start_diagnostics(verbose: u8, quiet: &str, environment: &Environment) {
     use tracing_subscriber::EnvFilter;
     let default = match verbose {
-        0 => "off",
+        0 => quiet,
         1 => "lian_build=debug",
         _ => "debug",
     };
@@ -125,6 +137,24 @@ fn bad_usage(arguments: &[OsString], error: &clap::Error) -> ExitCode {
         Some("plan") => {
             for_people.message(&said);
             plan::refuse(for_people, &refusal)
+        }
+        Some("init") => {
+            for_people.message(&said);
+            init::refuse(for_people, &refusal)
+        }
+        Some("schema") => {
+            for_people.message(&said);
+            let asked = command.and_then(|schema| asked_command(schema, &mut words));
+            schema::refuse(asked.map(clap::Command::get_name), for_people, &refusal)
+        }
+        Some("serve") => {
+            for_people.message(&said);
+            let asked = command.and_then(|serve| asked_command(serve, &mut words));
+            serve::refuse(asked.map(clap::Command::get_name), for_people, &refusal)
+        }
+        Some("check") => {
+            for_people.message(&said);
+            check::refuse(for_people, &refusal)
         }
         Some("runners") => {
             for_people.message(&said);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::reaper::ReaperLink;
 use super::{HeldLease, Notes, Timing};
 use crate::clock::SharedClock;
-use crate::error::Result;
-use crate::lease::{Journal, LeaseRecord, LeaseRequest};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::lease::{Admit, Endpoint, Journal, JournalEntry, LeaseRecord, LeaseRequest};
 use crate::provider::{ComputeProvider, ProviderConfig};
 
 /// Takes leases of one provider into custody for one run. Its reaper lives as long as it does, and longer when this
@@ -20,6 +20,8 @@ pub struct Custodian {
     pub(super) timing: Timing,
     pub(super) reaper: Option<Arc<ReaperLink>>,
     pub(super) notes: Notes,
+    /// False where the holder moves the soft deadline itself.
+    pub(super) renews: bool,
 }
 
 impl Custodian {
@@ -55,7 +57,15 @@ impl Custodian {
     ) -> Result<Self> {
         let notes = Notes::default();
         let reaper = ReaperLink::new(config.clone(), journal.dir().to_owned(), timing, program, notes.clone());
-        Ok(Self { provider: config.open()?, journal, clock, timing, reaper: Some(Arc::new(reaper)), notes })
+        Ok(Self {
+            provider: config.open()?,
+            journal,
+            clock,
+            timing,
+            reaper: Some(Arc::new(reaper)),
+            notes,
+            renews: true,
+        })
     }
 
     /// A custodian that nobody outlives: for a provider that another process cannot open, as those of tests are.
@@ -65,7 +75,18 @@ impl Custodian {
         clock: SharedClock,
         timing: Timing,
     ) -> Self {
-        Self { provider, journal, clock, timing, reaper: None, notes: Notes::default() }
+        Self { provider, journal, clock, timing, reaper: None, notes: Notes::default(), renews: true }
+    }
+
+    /// The same, for leases that are held for somebody else: nothing moves their soft deadline but [`HeldLease::renew`].
+    #[must_use]
+    pub fn without_renewals(self) -> Self {
+        Self { renews: false, ..self }
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// The provider.
@@ -83,12 +104,20 @@ impl Custodian {
     /// # Errors
     /// [`crate::error::ErrorKind::State`]: then nothing was asked for, and nothing is to be released.
     pub async fn begin(&self, request: LeaseRequest) -> Result<HeldLease> {
+        self.begin_if(request, None).await
+    }
+
+    /// As [`Custodian::begin`], unless `admit` refuses when it sees the leases that are on record already.
+    ///
+    /// # Errors
+    /// As [`Custodian::begin`], and what `admit` says.
+    pub async fn begin_if(&self, request: LeaseRequest, admit: Option<Admit>) -> Result<HeldLease> {
         let reaper = match &self.reaper {
             Some(reaper) => reaper.ensure(request.run_id).await?,
             None => None,
         };
         let record = LeaseRecord::of(&request, self.provider.name(), self.provider.backend(), reaper);
-        let entry = self.journal.begin(record)?;
+        let entry = self.put_on_record(record, admit).await?;
         crate::failpoint::reach("intent-recorded");
         if let Some(reaper) = &self.reaper
             && let Err(error) = reaper.hold(request.lease_id.clone(), request.hard_deadline).await
@@ -100,6 +129,40 @@ impl Custodian {
         Ok(HeldLease::new(self, request, entry))
     }
 
+    /// Takes up a lease that an earlier process of this holder had, as far as it was ready. What is not on record any more is
+    /// put there again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when the record cannot be read, locked or written: then the runner stays as it is.
+    pub async fn take_up(&self, request: LeaseRequest, endpoint: &Endpoint) -> Result<HeldLease> {
+        let entry = match self.journal.adopt(&request.lease_id).await? {
+            Some(entry) => entry,
+            None => {
+                let record = LeaseRecord::of(&request, self.provider.name(), self.provider.backend(), None);
+                self.put_on_record(record, None).await?
+            }
+        };
+        let lease = HeldLease::new(self, request, entry);
+        lease.is_ready(endpoint).await;
+        Ok(lease)
+    }
+
+    /// Writes the intent on a thread where it may block: the directory may hang, and nobody who wants to end waits for that.
+    async fn put_on_record(&self, record: LeaseRecord, admit: Option<Admit>) -> Result<JournalEntry> {
+        let journal = self.journal.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            crate::failpoint::reach("intent-writing");
+            let entry = match admit {
+                Some(admit) => journal.begin_if(record, &admit),
+                None => journal.begin(record),
+            };
+            entry.map(Unclaimed::new)
+        });
+        let unclaimed =
+            written.await.context(ErrorKind::State, || "the lease cannot be put on record".to_owned())??;
+        unclaimed.claim().ok_or_else(|| Error::new(ErrorKind::State, "the lease cannot be put on record"))
+    }
+
     /// Ends the reaper, which has nothing to do when every lease was released; otherwise it goes on. What should be known
     /// is returned.
     pub async fn finish(&self) -> Vec<String> {
@@ -107,5 +170,26 @@ impl Custodian {
             reaper.finish().await;
         }
         self.notes.take()
+    }
+}
+
+/// An intent that nobody waits for any more is taken off the record: nothing was asked of the provider.
+struct Unclaimed(Option<JournalEntry>);
+
+impl Unclaimed {
+    fn new(entry: JournalEntry) -> Self {
+        Self(Some(entry))
+    }
+
+    fn claim(mut self) -> Option<JournalEntry> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            entry.remove();
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! [`HeldLease`]: one lease from its intent to its verified release.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,14 +18,18 @@ use super::retry::{LastFailure, release_until};
 use crate::clock::SharedClock;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Endpoint, JournalEntry, LeaseRequest, LeaseState};
+use crate::lease::{Endpoint, JournalEntry, Labels, LeaseRequest, LeaseState, Made};
 use crate::provider::{AcquireWatch, ComputeProvider, Liveness, Released, Watch};
+use crate::report::envelope::Cost;
 
 /// The longest pause between two attempts to release a runner.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long the provider may take to hear that a runner is kept.
 const KEEP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the provider may take to hear of a renewal.
+const RENEW_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a request may take to go out, also when its confirmation is not waited for any more.
 const REQUEST_TIME: Duration = Duration::from_secs(1);
@@ -39,6 +44,8 @@ pub struct HeldLease {
     request: LeaseRequest,
     entry: SharedEntry,
     ready: Arc<Notify>,
+    /// Set once the provider confirmed the runner.
+    made: OnceLock<Made>,
     /// Ended by the release.
     renewals: Mutex<Option<AbortOnDropHandle<()>>>,
 }
@@ -46,19 +53,23 @@ pub struct HeldLease {
 /// Records what the provider confirms, and passes on what is shown.
 struct Recorder<'a> {
     entry: &'a SharedEntry,
+    made: &'a OnceLock<Made>,
     shown: Watch<'a>,
 }
 
+#[async_trait]
 impl AcquireWatch for Recorder<'_> {
     fn waiting(&self, what: &str) {
         self.shown.waiting(what);
     }
 
-    fn created(&self, remote_id: &str) {
+    async fn created(&self, made: &Made) {
+        // A set one is of the same lease: the provider took up what an earlier request had made.
+        let _ = self.made.set(made.clone());
         crate::failpoint::reach("created-unrecorded");
-        self.entry.step(LeaseState::Created { remote_id: remote_id.to_owned() });
+        self.entry.created(&made.remote_id).await;
         crate::failpoint::reach("created-recorded");
-        self.shown.created(remote_id);
+        self.shown.created(made).await;
     }
 }
 
@@ -80,10 +91,11 @@ impl HeldLease {
             clock: Arc::clone(&custodian.clock),
             timing: custodian.timing,
             reaper: custodian.reaper.clone(),
-            renewals: Mutex::new(Some(renewals.start(&request))),
+            renewals: Mutex::new(custodian.renews.then(|| renewals.start(&request))),
             request,
             entry,
             ready,
+            made: OnceLock::new(),
         }
     }
 
@@ -92,18 +104,52 @@ impl HeldLease {
         &self.request.lease_id
     }
 
+    /// What the runner carries since it was made: deadlines that renewals have moved since are not in it.
+    pub fn labels(&self) -> Labels {
+        self.request.labels()
+    }
+
+    /// What the runner has cost until now, where its provider says what it costs. After the release: what it cost.
+    pub fn cost(&self) -> Option<Cost> {
+        let made = self.made.get()?;
+        Some(made.price.as_ref()?.between(made.since, self.clock.now()))
+    }
+
     /// Leases the runner.
     ///
     /// # Errors
     /// As [`ComputeProvider::acquire`].
     pub async fn acquire(&self, watch: Watch<'_>, cancel: &CancellationToken) -> Result<Endpoint> {
-        let recorder = Recorder { entry: &self.entry, shown: watch };
+        let recorder = Recorder { entry: &self.entry, made: &self.made, shown: watch };
         let endpoint = self.provider.acquire(&self.request, &recorder, cancel).await?;
         crate::failpoint::reach("ready-unrecorded");
-        self.entry.step(LeaseState::Ready { endpoint: Box::new(endpoint.clone()) });
-        crate::failpoint::reach("ready-recorded");
+        // A directory that hangs holds up nobody who wants to end.
+        if cancel.run_until_cancelled(self.entry.ready(&endpoint)).await.is_some() {
+            crate::failpoint::reach("ready-recorded");
+        }
         self.ready.notify_one();
         Ok(endpoint)
+    }
+
+    /// The runner answers, as an earlier process of this holder has seen.
+    pub(super) async fn is_ready(&self, endpoint: &Endpoint) {
+        self.entry.taken_up(endpoint).await;
+    }
+
+    /// Moves the soft deadline, at the provider and on record.
+    ///
+    /// # Errors
+    /// When the provider does not take it, or gives no answer in time: its labels then say less than what holds.
+    pub async fn renew(&self, until: Timestamp) -> Result<()> {
+        let until = until.min(self.request.hard_deadline);
+        self.entry.renew(until, None).await;
+        // Before it stands there is nothing at the provider that could be renewed.
+        if self.entry.endpoint().is_none() {
+            return Ok(());
+        }
+        tokio::time::timeout(RENEW_LIMIT, self.provider.renew(self.id(), until)).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Provider, "the lease could not be renewed: the provider gave no answer in time"))
+        })
     }
 
     /// Whether the runner lives, by its provider's word.
@@ -123,7 +169,7 @@ impl HeldLease {
         let until = until.min(self.request.hard_deadline);
         let cannot = |why: &str| Error::new(ErrorKind::State, format!("the runner cannot be kept: {why}"));
         let reaper = self.reaper.as_ref().ok_or_else(|| cannot("nobody would release it"))?;
-        let endpoint = self.entry.endpoint().ok_or_else(|| cannot("it is not ready"))?;
+        let endpoint = self.entry.endpoint().cloned().ok_or_else(|| cannot("it is not ready"))?;
         self.end_renewals();
         // The runner itself, and sweeps from elsewhere, go by the provider's word: without it nothing would stand that long.
         let renewed = tokio::time::timeout(KEEP_LIMIT, self.provider.renew(self.id(), until)).await;
@@ -131,7 +177,7 @@ impl HeldLease {
             .map_err(|_| cannot("its provider gave no answer in time"))?
             .map_err(|error| cannot(&error.message()))?;
         // In this order: killed in between, it is released at once rather than forgotten.
-        self.entry.step_aside(LeaseState::Kept { endpoint: Box::new(endpoint), until }).await;
+        self.entry.step(LeaseState::Kept { endpoint: Box::new(endpoint), until }).await;
         crate::failpoint::reach("kept-recorded");
         reaper.keep(self.id().clone(), until).await?;
         self.entry.let_go();
@@ -146,8 +192,7 @@ impl HeldLease {
     pub async fn release(&self, reason: &str, give_up: &CancellationToken) -> Result<Released> {
         let started = tokio::time::Instant::now();
         self.end_renewals();
-        let recorded =
-            self.entry.step_aside(LeaseState::Releasing { reason: reason.to_owned(), since: self.clock.now() });
+        let recorded = self.entry.step(LeaseState::Releasing { reason: reason.to_owned(), since: self.clock.now() });
         let recorded = async {
             recorded.await;
             crate::failpoint::reach("releasing-recorded");
@@ -176,9 +221,9 @@ impl HeldLease {
             })
             .map_err(|error| error.hint(format!("`lian-build runners release {}` finishes the job", self.id())))?;
         crate::failpoint::reach("released-unrecorded");
-        self.entry.step_aside(LeaseState::Released { verified_at: self.clock.now() }).await;
+        self.entry.step(LeaseState::Released { verified_at: self.clock.now() }).await;
         crate::failpoint::reach("released-recorded");
-        self.entry.remove_aside().await;
+        self.entry.remove().await;
         if let Some(reaper) = &self.reaper {
             reaper.released(self.id().clone()).await;
         }

@@ -7,6 +7,7 @@ mod by_id;
 mod custodian;
 mod entry;
 mod held;
+mod moment;
 mod notes;
 mod reaper;
 mod renewals;
@@ -16,6 +17,7 @@ mod timing;
 mod verdict;
 #[cfg(test)]
 mod verdict_tests;
+mod write_queue;
 
 pub use by_id::release;
 pub use custodian::Custodian;

@@ -60,7 +60,7 @@ pub async fn sweep(
     let (records, _) = journal.read().unwrap_or_default();
     let of_provider = records.into_iter().filter(|recorded| recorded.record.provider == provider.name());
     let mut records: BTreeMap<LeaseId, Recorded> =
-        of_provider.map(|recorded| (recorded.record.lease_id.clone(), recorded)).collect();
+        of_provider.map(|recorded| (recorded.record.labels.lease_id.clone(), recorded)).collect();
     let context = SweepContext { owner, now: clock.now(), scope: provider.capabilities().scope, timing };
 
     let mut all: Vec<Swept> = Vec::with_capacity(listed.len());
@@ -76,7 +76,7 @@ pub async fn sweep(
     if dry_run {
         return Ok(Sweep { runners: all, tidied: Ok(()) });
     }
-    journal.tidy(clock.now());
+    journal.tidy();
     let remover = Remover { provider, journal, clock, timing };
     let remover = &remover;
     let removing = all.into_iter().enumerate();
@@ -95,7 +95,7 @@ fn only_on_record(recorded: Recorded) -> Swept {
     } else {
         Verdict::Remove("its provider does not have it any more".to_owned())
     };
-    let lease = recorded.record.lease_id.clone();
+    let lease = recorded.record.labels.lease_id.clone();
     Swept {
         name: lease.to_string(),
         lease_id: Some(lease),

@@ -11,6 +11,8 @@ pub struct Timing {
     pub time_to_live: Duration,
     /// How often it is moved while the lease is held.
     pub renew_every: Duration,
+    /// How often it is looked whether the machine was suspended or its clock was set: then it is moved at once.
+    pub compare_every: Duration,
     /// How much clocks may differ: nothing is destroyed for a deadline before it is this long past.
     pub grace: Duration,
     /// Beyond the time budget: booting, queueing and fetching results. The hard deadline is that far away.
@@ -27,6 +29,7 @@ impl Default for Timing {
         Self {
             time_to_live: minutes(20),
             renew_every: minutes(5),
+            compare_every: Duration::from_secs(10),
             grace: minutes(5),
             hard_margin: minutes(60),
             release_limit: minutes(2),

@@ -57,20 +57,10 @@ fn recorded(listed: &Listed, state: LeaseState, held: bool) -> Recorded {
     let labels = listed.labels.clone().unwrap();
     let record = LeaseRecord {
         version: RECORD_VERSION,
-        lease_id: labels.lease_id,
         provider: "fake".to_owned(),
         backend: "one".to_owned(),
-        owner: labels.owner,
-        run_id: labels.run_id,
-        workspace: labels.workspace,
-        tier: labels.tier,
-        attempt: labels.attempt,
-        holder: None,
+        labels: Labels { holder: None, ..labels },
         reaper: None,
-        may_be_kept: labels.may_be_kept,
-        created_at: labels.created_at,
-        expires_at: labels.expires_at,
-        hard_deadline: labels.hard_deadline,
         state,
     };
     Recorded { record, held }

@@ -57,6 +57,26 @@ impl NatsConfig {
         &self.servers
     }
 
+    /// True when `other` means the same servers, whatever the logins.
+    pub fn has_servers_of(&self, other: &Self) -> bool {
+        let of = |config: &Self| {
+            let mut servers = config.addresses();
+            servers.sort();
+            servers
+        };
+        of(self) == of(other)
+    }
+
+    /// True when there is anything to log in with.
+    pub fn has_login(&self) -> bool {
+        self.user.is_some() || self.token.is_some() || self.seed.is_some()
+    }
+
+    /// The addresses, without logins and with their ports: `nats://host:4222`.
+    pub fn addresses(&self) -> Vec<String> {
+        self.servers.iter().map(address).collect()
+    }
+
     /// Options that log in as configured.
     pub(super) fn login(&self) -> async_nats::ConnectOptions {
         let mut options = async_nats::ConnectOptions::new();
@@ -88,6 +108,15 @@ impl fmt::Debug for NatsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NatsConfig({self})")
     }
+}
+
+/// The port of an address that names none.
+const PORT: u16 = 4222;
+
+/// An address in one form. The scheme counts: a login for a server behind TLS is not sent without it.
+fn address(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().to_lowercase();
+    format!("{}://{host}:{}", url.scheme(), url.port().unwrap_or(PORT))
 }
 
 /// Reads one address. What it says of a bad one never quotes it: it may hold a password.
@@ -168,6 +197,22 @@ mod tests {
             assert!(error.message().contains("same login") && !format!("{error:?}").contains("hidden"), "{error:?}");
         }
         assert!(config("nats://a,nats://b").user.is_none());
+    }
+
+    #[test]
+    fn the_same_servers_are_known_in_every_form() {
+        for (one, other, same) in [
+            ("host", "nats://HOST:4222/", true),
+            ("nats://ann:secret@host", "host", true),
+            ("a,b", "b,a", true),
+            ("nats://host", "tls://host", false),
+            ("nats://host:4223", "nats://host", false),
+            ("a", "a,b", false),
+            ("host", "host.evil.example", false),
+        ] {
+            assert_eq!(config(one).has_servers_of(&config(other)), same, "{one} {other}");
+        }
+        assert!(config("token@host").has_login() && !config("host").has_login());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! They become `--opt key=value` of buildctl, which is cut at the first `=` and is **not** comma-separated: a value is
 //! carried as it stands, a key must not hold `=`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::env_vars::Environment;
@@ -68,6 +69,25 @@ pub enum ContextSource {
     Image(Reference),
 }
 
+impl ContextSource {
+    /// True when `text` means a directory.
+    pub fn is_directory(text: &str) -> bool {
+        !text.starts_with(IMAGE) && foreign_scheme(text).is_none()
+    }
+}
+
+/// How the name of an image begins.
+const IMAGE: &str = "docker-image://";
+
+impl fmt::Display for ContextSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Image(reference) => write!(f, "{IMAGE}{reference}"),
+        }
+    }
+}
+
 /// One `--build-context NAME=SOURCE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildContext {
@@ -87,22 +107,30 @@ impl BuildContext {
         let Some((name, source)) = text.split_once('=') else {
             return Err(Error::usage(format!("`--build-context {}` is not `NAME=SOURCE`", sanitise::line(text))));
         };
-        // BuildKit looks a context up by the short form of a name: `alpine:latest` and `alpine` are the same.
-        let name = name.strip_suffix(":latest").unwrap_or(name);
-        Reference::parse(name)
-            .map_err(|error| Error::usage("the name of a `--build-context` is not valid").because(error))?;
-        let source = if let Some(image) = source.strip_prefix("docker-image://") {
+        Self::new(&format!("`--build-context {name}`"), name, source, base)
+    }
+
+    /// A named context; `what` is how messages call it.
+    ///
+    /// # Errors
+    /// As [`BuildContext::parse`].
+    pub fn new(what: &str, name: &str, source: &str, base: &Path) -> Result<Self> {
+        // BuildKit looks a context up by the short form of a name: `docker.io/library/alpine:latest` is `alpine`.
+        let name = Reference::parse(name)
+            .map_err(|error| Error::usage(format!("the name of {what} is not valid")).because(error))?
+            .familiar();
+        let source = if let Some(image) = source.strip_prefix(IMAGE) {
             ContextSource::Image(Reference::parse(image)?)
         } else if let Some((scheme, _)) = foreign_scheme(source) {
             return Err(Error::usage(format!(
-                "`--build-context {name}=…`: a source of the kind `{}` is not supported",
+                "{what}: a source of the kind `{}` is not supported",
                 sanitise::line(scheme)
             ))
             .hint("name a directory or `docker-image://REFERENCE`"));
         } else {
-            ContextSource::Directory(directory(name, &base.join(source))?)
+            ContextSource::Directory(directory(what, &base.join(source))?)
         };
-        Ok(Self { name: name.to_owned(), source })
+        Ok(Self { name, source })
     }
 }
 
@@ -113,8 +141,8 @@ fn foreign_scheme(source: &str) -> Option<(&str, &str)> {
     })
 }
 
-fn directory(name: &str, path: &Path) -> Result<PathBuf> {
-    let place = || format!("`--build-context {name}`: `{}`", path.display());
+fn directory(what: &str, path: &Path) -> Result<PathBuf> {
+    let place = || format!("{what}: `{}`", path.display());
     let found = path
         .canonicalize()
         .map_err(|error| Error::usage(format!("{} cannot be used as a directory", place())).because(error))?;
@@ -161,9 +189,18 @@ mod tests {
         let image = parse("debian:latest=docker-image://r.example.com/debian:12").unwrap();
         assert_eq!(image.name, "debian");
         assert_eq!(image.source, ContextSource::Image(Reference::parse("r.example.com/debian:12").unwrap()));
+        for (text, name) in [
+            ("docker.io/library/a:latest=lib", "a"),
+            ("docker.io/a/b:1=lib", "a/b:1"),
+            ("index.docker.io/a/b=lib", "a/b"),
+            ("r.example/a:latest=lib", "r.example/a"),
+            ("docker.io/library/a/b=lib", "library/a/b"),
+        ] {
+            assert_eq!(parse(text).unwrap().name, name, "{text}");
+        }
         for (text, word) in [
             ("lib", "not `NAME=SOURCE`"),
-            ("Bad Name=lib", "name of a `--build-context`"),
+            ("Bad Name=lib", "the name of `--build-context Bad Name`"),
             ("a=nowhere", "cannot be used"),
             ("a=file", "not a directory"),
             ("a=oci-layout://x", "`oci-layout` is not supported"),

@@ -35,8 +35,13 @@ const MARKERS: &[Marker] = &[
 
 /// Tells the language from what is sent: an ignored file is no evidence.
 pub fn detect(context: &Context) -> Detected {
+    detect_by(|name| context.has_root_file(name))
+}
+
+/// As [`detect`], where `has_root_file` says which files there are.
+pub fn detect_by(has_root_file: impl Fn(&str) -> bool) -> Detected {
     let mut found = MARKERS.iter().filter_map(|marker| {
-        let file = marker.files.iter().find(|name| context.has_root_file(name))?;
+        let file = marker.files.iter().find(|name| has_root_file(name))?;
         Some((marker.language, *file))
     });
     let Some((language, file)) = found.next() else {

@@ -1,15 +1,27 @@
 //! What the user gave, turned into values; no decisions.
+pub mod attestation;
 pub mod build_arg;
+pub mod cache_wish;
+pub mod candidate;
 pub mod context;
+pub mod directives;
 pub mod dockerfile;
 pub mod git;
 pub mod language;
 pub mod nickel;
+pub mod origin;
 pub mod output;
+pub mod policy;
 pub mod project_owner;
 pub mod request;
+pub mod resolve;
+pub mod runner_wish;
 pub mod secret;
 pub mod secret_presence;
+pub mod serve_config;
 pub mod settings;
 pub mod spec;
+pub mod ssh_agent;
+pub mod vouched;
+pub mod work_tree;
 pub mod workspace;

@@ -176,12 +176,21 @@ impl OutputSpec {
                 Delivery::File(path) => Some(destination::check_file(&path)?),
                 Delivery::Directory(path) => Some(destination::check_directory(&path)?),
             };
-            if spec.dest.is_some() && specs.iter().any(|other| other.dest == spec.dest) {
-                return Err(Error::usage(format!("`--output {}`: its destination is named twice", text.as_ref())));
-            }
+            spec.check_distinct(&specs, &format!("--output {}", text.as_ref()))?;
             specs.push(spec);
         }
         Ok(specs)
+    }
+
+    /// Checks that this output, which `place` asks for, does not go where one of `others` goes.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] when it does.
+    pub fn check_distinct(&self, others: &[Self], place: &str) -> Result<()> {
+        if self.dest.is_some() && others.iter().any(|other| other.dest == self.dest) {
+            return Err(Error::usage(format!("`{place}`: its destination is named twice")));
+        }
+        Ok(())
     }
 
     /// How the result reaches the caller.

@@ -3,32 +3,30 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::events::NatsConfig;
 use crate::ids::{Actor, ActorId, Workspace};
+use crate::inputs::attestation::Attestations;
 use crate::inputs::build_arg::{BuildContext, KeyValue};
+use crate::inputs::cache_wish::CacheWish;
+use crate::inputs::candidate::Candidate;
+use crate::inputs::origin::Origin;
 use crate::inputs::output::OutputSpec;
+use crate::inputs::runner_wish::RunnerWish;
 use crate::inputs::secret::SecretSpec;
+use crate::inputs::ssh_agent::SshAgent;
+use crate::inputs::vouched::Vouched;
 use crate::plan::{Network, NoCache};
 use crate::registry::Reference;
-
-/// A value with the place it came from, for `plan`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-pub struct Origin {
-    /// What is set: `workspace`, `provider`.
-    pub name: String,
-    /// To what.
-    pub value: String,
-    /// By what: a flag, a variable, a default.
-    pub from: String,
-}
 
 /// What the caller asked for.
 #[derive(Debug)]
 pub struct BuildRequest {
     /// The context directory, absolute.
     pub context: PathBuf,
+    /// The directives that were read, absolute.
+    pub directives_file: Option<PathBuf>,
+    /// The files that they import, absolute.
+    pub imported_files: Vec<PathBuf>,
     /// The Dockerfile, absolute, where one was named.
     pub dockerfile: Option<PathBuf>,
     /// Names of the image.
@@ -53,6 +51,10 @@ pub struct BuildRequest {
     pub contexts: Vec<BuildContext>,
     /// Secrets for build steps.
     pub secrets: Vec<SecretSpec>,
+    /// SSH agents for build steps.
+    pub ssh: Vec<SshAgent>,
+    /// What is attested about the image.
+    pub attestations: Attestations,
     /// Which steps may not come from the cache.
     pub no_cache: NoCache,
     /// Ask registries for the newest base images.
@@ -67,10 +69,12 @@ pub struct BuildRequest {
     pub shm_size: Option<u64>,
     /// Registries spoken to over plain HTTP.
     pub insecure_registries: Vec<String>,
-    /// The provider by name.
-    pub provider: Option<String>,
-    /// The tier by name.
-    pub runner_type: Option<String>,
+    /// Who may lease the runner, in order; empty when nobody said.
+    pub candidates: Vec<Candidate>,
+    /// How long to wait for a provider that has no room.
+    pub wait_capacity: Duration,
+    /// What was asked of the runner.
+    pub runner: RunnerWish,
     /// A tiers file.
     pub tiers_file: Option<PathBuf>,
     /// Whose the runners are, where it was said.
@@ -85,13 +89,17 @@ pub struct BuildRequest {
     pub actor: Actor,
     /// Who builds.
     pub actor_id: ActorId,
+    /// Which of these the caller stands for.
+    pub vouched: Vouched,
+    /// What was asked of the shared caches.
+    pub cache: CacheWish,
     /// Where events go.
     pub nats: Option<NatsConfig>,
     /// First tokens of event subjects.
     pub subject_prefix: crate::events::SubjectPrefix,
     /// A file that events are appended to.
     pub events_file: Option<PathBuf>,
-    /// Who won, for every value that has several sources.
+    /// Where every value came from.
     pub origins: Vec<Origin>,
     /// What the caller should know about these values.
     pub warnings: Vec<String>,

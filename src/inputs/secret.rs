@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
@@ -80,6 +80,9 @@ pub enum SecretSource {
     Env(String),
     /// What stands for the id: `LIAN_SECRET_<ID>`; then, as in buildctl, the variable named like the id.
     Bound,
+    /// `LIAN_SECRET_<ID>` alone. For ids that come with the source: they must not pick any variable that the caller happens to
+    /// have.
+    Named,
 }
 
 /// One `--secret`, without its value.
@@ -139,12 +142,35 @@ impl SecretSpec {
         Ok(Self { id, source })
     }
 
-    /// Reads every `--secret`.
+    /// The variables that may hold the value, the first that is set counts; none for a file.
+    pub(super) fn variables(&self) -> Vec<String> {
+        match &self.source {
+            SecretSource::File(_) => Vec::new(),
+            SecretSource::Env(name) => vec![name.clone()],
+            SecretSource::Bound => vec![self.id.variable(), self.id.to_string()],
+            SecretSource::Named => vec![self.id.variable()],
+        }
+    }
+
+    /// Where the value comes from, for a reader; never the value.
+    pub fn source_text(&self) -> String {
+        match &self.source {
+            SecretSource::File(path) => format!("file {}", path.display()),
+            _ => format!("variable {}", self.variables().join(" or ")),
+        }
+    }
+
+    /// Reads every `--secret`. A relative path counts from `base`.
     ///
     /// # Errors
     /// As [`SecretSpec::parse`], and for an id that is given twice.
-    pub fn parse_all<S: AsRef<str>>(texts: &[S]) -> Result<Vec<Self>> {
-        let specs = texts.iter().map(|text| Self::parse(text.as_ref())).collect::<Result<Vec<_>>>()?;
+    pub fn parse_all<S: AsRef<str>>(texts: &[S], base: &Path) -> Result<Vec<Self>> {
+        let mut specs = texts.iter().map(|text| Self::parse(text.as_ref())).collect::<Result<Vec<_>>>()?;
+        for spec in &mut specs {
+            if let SecretSource::File(path) = &mut spec.source {
+                *path = base.join(&*path);
+            }
+        }
         let mut seen = BTreeSet::new();
         match specs.iter().find(|spec| !seen.insert(spec.id.clone())) {
             Some(twice) => Err(Error::usage(format!("secret `{}` is given twice", twice.id))),
@@ -159,8 +185,7 @@ impl SecretSpec {
     pub fn load(self, environment: &Environment) -> Result<SecretBinding> {
         let value = match &self.source {
             SecretSource::File(path) => self.read_file(path)?,
-            SecretSource::Env(name) => self.read_variable(environment, &[name])?,
-            SecretSource::Bound => self.read_variable(environment, &[&self.id.variable(), self.id.as_str()])?,
+            SecretSource::Env(_) | SecretSource::Bound | SecretSource::Named => self.read_variable(environment)?,
         };
         if value.expose_secret().len() > MAX_SECRET_BYTES {
             return Err(self.missing(&format!("is larger than BuildKit's limit of {} KiB", MAX_SECRET_BYTES / 1024)));
@@ -168,7 +193,7 @@ impl SecretSpec {
         Ok(SecretBinding { id: self.id, source: self.source, value })
     }
 
-    fn read_file(&self, path: &std::path::Path) -> Result<SecretBytes> {
+    fn read_file(&self, path: &Path) -> Result<SecretBytes> {
         let read = || -> std::io::Result<Zeroizing<Vec<u8>>> {
             // One allocation, so that no unwiped copy stays behind when the buffer grows.
             let mut value = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 1));
@@ -180,22 +205,20 @@ impl SecretSpec {
         Ok(SecretBytes::from(value.to_vec()))
     }
 
-    fn read_variable(&self, environment: &Environment, names: &[&str]) -> Result<SecretBytes> {
-        names
-            .iter()
-            .find_map(|name| environment.os(name))
-            .map(|value| SecretBytes::from(value.as_bytes().to_vec()))
-            .ok_or_else(|| {
-                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-                self.missing(&format!("has no value: {} is not set", names.join(" or "))).hint(format!(
-                    "set {}, or name a file: `--secret id={},src=FILE`",
-                    names.join(" or "),
-                    self.id
-                ))
-            })
+    fn read_variable(&self, environment: &Environment) -> Result<SecretBytes> {
+        let value = self.variables().iter().find_map(|name| environment.os(name));
+        value.map(|value| SecretBytes::from(value.as_bytes().to_vec())).ok_or_else(|| self.not_set())
     }
 
-    fn missing(&self, why: &str) -> Error {
+    /// None of the variables is set.
+    pub(super) fn not_set(&self) -> Error {
+        let names: Vec<String> = self.variables().iter().map(|name| format!("`{name}`")).collect();
+        let names = names.join(" or ");
+        self.missing(&format!("has no value: {names} is not set"))
+            .hint(format!("set {names}, or name a file: `--secret id={},src=FILE`", self.id))
+    }
+
+    pub(super) fn missing(&self, why: &str) -> Error {
         Error::new(ErrorKind::Credentials, format!("secret `{}` {why}", self.id))
     }
 }
@@ -225,7 +248,10 @@ mod tests {
     use super::*;
 
     fn load(text: &str, variables: &[(&str, &str)]) -> Result<Vec<SecretBinding>> {
-        load_all(&SecretSpec::parse_all(&[text])?, &Environment::from_pairs(variables.iter().copied()))
+        load_all(
+            &SecretSpec::parse_all(&[text], Path::new("/base"))?,
+            &Environment::from_pairs(variables.iter().copied()),
+        )
     }
 
     fn value(text: &str, variables: &[(&str, &str)]) -> String {
@@ -285,7 +311,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}: {error}");
             assert!(text.starts_with("id=../") || !error.to_string().contains("hunter2"), "{error}");
         }
-        let twice = SecretSpec::parse_all(&["id=x,env=V", "id=x,env=W"]).unwrap_err();
+        let twice = SecretSpec::parse_all(&["id=x,env=V", "id=x,env=W"], Path::new("/")).unwrap_err();
         assert_eq!(twice.kind(), ErrorKind::Usage);
     }
 
@@ -294,6 +320,13 @@ mod tests {
         assert!(SecretId::parse(&"x".repeat(MAX_ID_CHARACTERS)).is_ok());
         let error = SecretSpec::parse(&format!("id={}", "x".repeat(MAX_ID_CHARACTERS + 1))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn a_relative_file_counts_from_where_the_command_runs() {
+        let specs = SecretSpec::parse_all(&["id=x,src=a/b", "id=y,src=/c"], Path::new("/base")).unwrap();
+        let files: Vec<String> = specs.iter().map(SecretSpec::source_text).collect();
+        assert_eq!(files, ["file /base/a/b", "file /c"]);
     }
 
     #[test]

@@ -4,21 +4,23 @@ use std::path::Path;
 
 use super::secret::{MAX_SECRET_BYTES, SecretSource, SecretSpec};
 use crate::env_vars::Environment;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// Checks that `secret` has a value that could be read.
 ///
 /// # Errors
-/// [`ErrorKind::Credentials`] when its file or variable is not there, cannot be read or is too large.
+/// [`Credentials`](crate::error::ErrorKind::Credentials) when its file or variable is not there, cannot be read or is too large.
 pub fn check(secret: &SecretSpec, environment: &Environment) -> Result<()> {
     let bytes = match &secret.source {
         SecretSource::File(path) => size_of_file(path)
-            .map_err(|error| missing(secret, &format!("cannot be read from `{}`", path.display())).because(error))?,
-        SecretSource::Env(name) => size_of_variable(secret, environment, &[name])?,
-        SecretSource::Bound => size_of_variable(secret, environment, &[&secret.id.variable(), secret.id.as_str()])?,
+            .map_err(|error| secret.missing(&format!("cannot be read from `{}`", path.display())).because(error))?,
+        SecretSource::Env(_) | SecretSource::Bound | SecretSource::Named => {
+            let value = secret.variables().iter().find_map(|name| environment.os(name));
+            value.map(|value| value.len() as u64).ok_or_else(|| secret.not_set())?
+        }
     };
     if bytes > MAX_SECRET_BYTES as u64 {
-        return Err(missing(secret, &format!("is larger than BuildKit's limit of {} KiB", MAX_SECRET_BYTES / 1024)));
+        return Err(secret.missing(&format!("is larger than BuildKit's limit of {} KiB", MAX_SECRET_BYTES / 1024)));
     }
     Ok(())
 }
@@ -33,27 +35,26 @@ fn size_of_file(path: &Path) -> std::io::Result<u64> {
     Ok(if metadata.is_file() { metadata.len() } else { 0 })
 }
 
-fn size_of_variable(secret: &SecretSpec, environment: &Environment, names: &[&str]) -> Result<u64> {
-    let value = names.iter().find_map(|name| environment.os(name));
-    value.map(|value| value.len() as u64).ok_or_else(|| {
-        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        let names = names.join(" or ");
-        missing(secret, &format!("has no value: {names} is not set"))
-            .hint(format!("set {names}, or name a file: `--secret id={},src=FILE`", secret.id))
-    })
-}
-
-fn missing(secret: &SecretSpec, why: &str) -> Error {
-    Error::new(ErrorKind::Credentials, format!("secret `{}` {why}", secret.id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
+    use crate::inputs::secret::SecretId;
 
     fn presence(text: &str) -> Result<()> {
         let environment = Environment::from_pairs([("SET", "value"), ("EMPTY", ""), ("LIAN_SECRET_TOKEN", "value")]);
         check(&SecretSpec::parse(text).unwrap(), &environment)
+    }
+
+    #[test]
+    fn an_id_that_came_with_the_source_picks_no_other_variable() {
+        let environment =
+            Environment::from_pairs([("AWS_SECRET_ACCESS_KEY", "theirs"), ("LIAN_SECRET_TOKEN", "meant")]);
+        for (id, is_bound) in [("token", true), ("AWS_SECRET_ACCESS_KEY", false)] {
+            let secret = SecretSpec { id: SecretId::parse(id).unwrap(), source: SecretSource::Named };
+            assert_eq!(check(&secret, &environment).is_ok(), is_bound, "{id}");
+            assert_eq!(secret.load(&environment).is_ok(), is_bound, "{id}");
+        }
     }
 
     #[test]

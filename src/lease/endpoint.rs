@@ -18,6 +18,17 @@ pub enum Isolation {
     Vm,
 }
 
+impl Isolation {
+    /// The word that stands in envelopes, plans and policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Container => "container",
+            Self::Vm => "vm",
+        }
+    }
+}
+
 /// The cgroup hierarchy that carries the memory controller on the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

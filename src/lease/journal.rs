@@ -7,11 +7,12 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{Endpoint, Holder, LeaseRecord, LeaseState, RECORD_VERSION};
+use super::{Holder, LeaseRecord, LeaseState, RECORD_VERSION};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lock_file::LockFile;
@@ -20,8 +21,17 @@ use crate::private_dir::create_private;
 /// How long another process may look at a lock that we want.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
 
-/// How old a file without a record must be until it counts as left behind.
-const YOUNG: SignedDuration = SignedDuration::from_mins(10);
+/// How long other builds may take to be let in.
+const ADMISSION_LIMIT: Duration = Duration::from_secs(30);
+
+/// The pause until that is tried again.
+const ADMISSION_STEP: Duration = Duration::from_millis(10);
+
+/// Says whether one more lease may be begun beside those on record.
+pub type Admit = Arc<dyn Fn(&[LeaseId]) -> Result<()> + Send + Sync>;
+
+/// The pause until a new lock that a sweep looks at is tried again.
+const LOOK_STEP: Duration = Duration::from_millis(5);
 
 /// The leases this user has on record.
 #[derive(Debug, Clone)]
@@ -72,9 +82,9 @@ impl Journal {
     pub fn begin(&self, record: LeaseRecord) -> Result<JournalEntry> {
         let cannot = || format!("the lease cannot be put on record in `{}`, so nothing is leased", self.dir.display());
         let made = create_private(&self.dir).and_then(|()| {
-            let lock = LockFile::try_open(&self.path(&record.lease_id, "lock"))?
+            let lock = take_new(&self.path(&record.labels.lease_id, "lock"))?
                 .ok_or_else(|| std::io::Error::other("another process has a lease of this name"))?;
-            let entry = JournalEntry { path: self.path(&record.lease_id, "json"), record, lock };
+            let entry = JournalEntry { path: self.path(&record.labels.lease_id, "json"), record, lock };
             match entry.write() {
                 Ok(()) => Ok(entry),
                 Err(error) => {
@@ -88,6 +98,45 @@ impl Journal {
         made.context(ErrorKind::State, cannot).map_err(|error| {
             error.hint("without it a runner could be lost: set XDG_STATE_HOME to a writable directory")
         })
+    }
+
+    /// As [`Journal::begin`], unless `admit` refuses when it sees the leases that are on record already. Of several processes
+    /// one at a time is answered, so that no two are let in where there is room for one. Blocks until it is this one's turn.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`], and what `admit` says.
+    pub fn begin_if(&self, record: LeaseRecord, admit: &Admit) -> Result<JournalEntry> {
+        create_private(&self.dir).context(ErrorKind::State, || format!("cannot make `{}`", self.dir.display()))?;
+        let gate = self.take_admission()?;
+        let (records, unreadable) = self.read()?;
+        if let Some((path, why)) = unreadable.first() {
+            // It may be a lease: what cannot be counted is not passed over.
+            return Err(Error::new(ErrorKind::State, format!("`{}` cannot be counted: {why}", path.display())));
+        }
+        let held: Vec<LeaseId> = records.into_iter().map(|recorded| recorded.record.labels.lease_id).collect();
+        admit(&held)?;
+        let entry = self.begin(record);
+        drop(gate);
+        entry
+    }
+
+    /// Waits for its turn to be let in.
+    fn take_admission(&self) -> Result<LockFile> {
+        let path = self.dir.join("admission.lock");
+        let mut left = ADMISSION_LIMIT;
+        loop {
+            match LockFile::try_take(&path)? {
+                Some(lock) => return Ok(lock),
+                None if left.is_zero() => {
+                    let message = format!("`{}` stays locked by another build", path.display());
+                    return Err(Error::new(ErrorKind::State, message));
+                }
+                None => {
+                    std::thread::sleep(ADMISSION_STEP);
+                    left = left.saturating_sub(ADMISSION_STEP);
+                }
+            }
+        }
     }
 
     /// Everything on record, and what of it cannot be read: the file and why.
@@ -111,7 +160,7 @@ impl Journal {
                 Err(why) => unreadable.push((path, why)),
             }
         }
-        records.sort_by(|a, b| a.record.lease_id.cmp(&b.record.lease_id));
+        records.sort_by(|a, b| a.record.labels.lease_id.cmp(&b.record.labels.lease_id));
         Ok((records, unreadable))
     }
 
@@ -137,18 +186,22 @@ impl Journal {
         }
     }
 
-    /// Removes locks and half-written files that a process left which was killed before its record had a name. `now` is the
-    /// time: what is young may be on its way to become a record.
-    pub fn tidy(&self, now: Timestamp) {
+    /// Removes locks and half-written files that a process left which was killed before its record had a name. Its lock
+    /// says that it is dead, so how old they are does not matter.
+    pub fn tidy(&self) {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
             let is_side_file = path.extension().is_some_and(|extension| extension == "lock" || extension == "new");
-            if !is_side_file || path.with_extension("json").exists() || !is_old(&path, now) {
+            let record = path.with_extension("json");
+            if !is_side_file || record.exists() {
                 continue;
             }
             if let Ok(Some(lock)) = LockFile::try_take(&path.with_extension("lock")) {
-                let _ = std::fs::remove_file(path.with_extension("new"));
-                lock.remove();
+                // It may have got its name before we had the lock; then it is a lease, and its lock stays.
+                if !record.exists() {
+                    let _ = std::fs::remove_file(path.with_extension("new"));
+                    lock.remove();
+                }
             }
         }
     }
@@ -170,7 +223,10 @@ impl JournalEntry {
     /// # Errors
     /// [`ErrorKind::State`] when the step does not exist or cannot be written.
     pub fn step(&mut self, state: LeaseState) -> Result<()> {
-        self.record.state.step(state).context(ErrorKind::State, || format!("lease `{}`", self.record.lease_id))?;
+        self.record
+            .state
+            .step(state)
+            .context(ErrorKind::State, || format!("lease `{}`", self.record.labels.lease_id))?;
         self.save()
     }
 
@@ -179,7 +235,7 @@ impl JournalEntry {
     /// # Errors
     /// [`ErrorKind::State`] when it cannot be written.
     pub fn renew(&mut self, expires_at: Timestamp) -> Result<()> {
-        self.record.expires_at = expires_at;
+        self.record.labels.expires_at = expires_at;
         self.save()
     }
 
@@ -190,14 +246,6 @@ impl JournalEntry {
     pub fn set_reaper(&mut self, reaper: Option<Holder>) -> Result<()> {
         self.record.reaper = reaper;
         self.save()
-    }
-
-    /// How the runner is reached, once it is ready.
-    pub fn endpoint(&self) -> Option<&Endpoint> {
-        match &self.record.state {
-            LeaseState::Ready { endpoint } | LeaseState::Kept { endpoint, .. } => Some(endpoint),
-            _ => None,
-        }
     }
 
     /// Takes the lease off the record, after its verified release.
@@ -226,10 +274,18 @@ impl JournalEntry {
     }
 }
 
-fn is_old(path: &Path, now: Timestamp) -> bool {
-    let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
-    let modified = modified.ok().and_then(|modified| Timestamp::try_from(modified).ok());
-    modified.is_some_and(|modified| now.duration_since(modified) > YOUNG)
+/// Locks the file of a lease that is new. A sweep may look at it just now.
+fn take_new(path: &Path) -> std::io::Result<Option<LockFile>> {
+    let mut left = LOCK_LIMIT;
+    loop {
+        match LockFile::try_open(path)? {
+            None if !left.is_zero() => {
+                std::thread::sleep(LOOK_STEP);
+                left = left.saturating_sub(LOOK_STEP);
+            }
+            taken => return Ok(taken),
+        }
+    }
 }
 
 fn read_record(path: &Path) -> Result<Option<LeaseRecord>, String> {

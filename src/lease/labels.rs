@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Holder, OwnerId};
 use crate::ids::{LeaseId, RunId, Workspace};
@@ -36,7 +37,7 @@ pub const HOLDER: &str = "lian-holder";
 pub const KEEP: &str = "lian-keep";
 
 /// What every runner carries. All of it is in the request that creates it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
     /// Whose it is.
     pub owner: OwnerId,

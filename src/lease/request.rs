@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Holder, Labels, OwnerId};
+use super::{AuthorizedKey, Holder, Labels, OwnerId};
 use crate::ids::{ActorId, LeaseId, RunId, Workspace};
 use crate::plan::Tier;
 
@@ -19,6 +19,8 @@ pub struct LeaseRequest {
     pub actor_id: ActorId,
     /// How large the runner must be.
     pub tier: Tier,
+    /// The architecture of what is built, as OCI names it: `arm64`. A runner of another one is refused before it is paid for.
+    pub architecture: String,
     /// True when the memory was asked for by the user (spec, override), not a default or advice: then it is never
     /// reduced to fit the machine.
     pub memory_is_explicit: bool,
@@ -36,6 +38,8 @@ pub struct LeaseRequest {
     pub holder: Option<Holder>,
     /// True when the runner may be kept after a failure.
     pub may_be_kept: bool,
+    /// Keys that open the runner besides the one that its provider makes for it: those of who it is leased for.
+    pub authorized_keys: Vec<AuthorizedKey>,
 }
 
 impl LeaseRequest {

@@ -44,6 +44,16 @@ impl Export {
         Self { spec: OutputSpec { kind: OutputKind::Docker, dest: Some(dest), attrs }, purpose }
     }
 
+    /// The image that nobody asked for, as a file at `dest`: for Docker, or as an OCI layout when it comes with attestations,
+    /// which Docker's format has no place for.
+    pub fn kept(names: &str, dest: std::path::PathBuf, is_attested: bool) -> Self {
+        let mut export = Self::archive(names, dest, Purpose::Kept);
+        if is_attested {
+            export.spec.kind = OutputKind::Oci;
+        }
+        export
+    }
+
     /// True when the runner pushes it.
     pub fn is_push(&self) -> bool {
         self.spec.kind == OutputKind::Image && self.purpose == Purpose::Asked

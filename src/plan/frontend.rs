@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::inputs::dockerfile;
 
-/// Whether the built-in frontend must be forced. `given` is the value of the build argument that names a frontend, which
+/// Whether the built-in frontend must be forced. SSH agents count as secrets. `given` is the value of the build argument that names a frontend, which
 /// goes before the `# syntax=` line of the Dockerfile.
 ///
 /// # Errors
@@ -29,10 +29,10 @@ pub fn decide(given: Option<&str>, dockerfile: &[u8], has_secrets: bool) -> Resu
     }
     if has_secrets && !is_pinned(&image) {
         return Err(Error::usage(format!(
-            "the frontend `{}` of {place} would see the build's secrets, but is not pinned",
+            "the frontend `{}` of {place} would see the build's secrets and SSH agents, but is not pinned",
             crate::sanitise::line(&image)
         ))
-        .hint("name it by digest (`image@sha256:…`), or build without `--secret`"));
+        .hint("name it by digest (`image@sha256:…`), or build without `--secret` and `--ssh`"));
     }
     Ok(false)
 }

@@ -1,9 +1,8 @@
 use super::*;
-use crate::ids::RunId;
+use crate::inputs::resolve::Said;
 use crate::plan::LanguageSize;
 use crate::record::{Approved, AttemptRecord, Metrics};
 use crate::report::envelope::Outcome;
-use jiff::Timestamp;
 use proptest::prelude::*;
 
 fn tier(name: &str, cpu: u32, memory_gb: f64, disk_gb: u32) -> Tier {
@@ -63,6 +62,7 @@ fn approved(cpu: f64, memory_gb: f64) -> Approved {
 #[derive(Default)]
 struct Given<'a> {
     runner_type: Option<&'a str>,
+    wish: RunnerWish,
     spec: Option<BuildSpec>,
     advice: Option<Advice>,
     actor: Option<Actor>,
@@ -72,8 +72,10 @@ struct Given<'a> {
 
 impl Given<'_> {
     fn decide(&self) -> Result<Sizing> {
+        let size = self.runner_type.map(|name| Said::flag("--runner-type", RunnerSize::tier(name)));
+        let wish = RunnerWish { size: self.wish.size.clone().or(size), ..self.wish.clone() };
         decide(&SizeRequest {
-            override_runner_type: self.runner_type,
+            wish: &wish,
             spec: self.spec.as_ref(),
             advice: self.advice.as_ref(),
             actor: self.actor.unwrap_or(Actor::Human),
@@ -102,6 +104,30 @@ fn the_first_rule_that_applies_wins() {
     assert_eq!((sizing.source, sizing.runner_type.as_str()), (SizingSource::P95, "cax41"));
     let sizing = Given::default().decide().unwrap();
     assert_eq!((sizing.source, sizing.runner_type.as_str()), (SizingSource::Language, "cax21"));
+}
+
+#[test]
+fn a_candidate_may_take_another_tier_that_holds_the_size() {
+    let decided = || Given::default().decide().unwrap();
+    let take = |name: &str| {
+        let mut sizing = decided();
+        sizing.take_for_candidate(name, &ladder()).map(|()| sizing)
+    };
+    let larger = take("cax31").unwrap();
+    assert_eq!((larger.runner_type.as_str(), larger.cpu, larger.tier.name.as_str()), ("cax31", 8, "cax31"));
+    assert_eq!(larger.reason, decided().reason);
+    assert!(
+        larger.notes.iter().any(|note| note.contains("`cax31` is taken in place of `cax21`")),
+        "{:?}",
+        larger.notes
+    );
+    assert_eq!(take("cax21").unwrap(), decided());
+    let small = take("cax11").unwrap_err();
+    assert_eq!(small.kind(), ErrorKind::NoCapacity);
+    assert!(small.message().contains("`cax11` (2 cpu, 4 GB) is smaller than `cax21` (4 cpu, 8 GB)"), "{small}");
+    let unknown = take("cpx32").unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::Spec);
+    assert!(unknown.hints().iter().any(|hint| hint.contains("cax41")), "{unknown:?}");
 }
 
 #[test]
@@ -151,7 +177,8 @@ fn more_than_any_tier_holds_is_no_capacity() {
 fn an_unknown_runner_type_names_the_nearest_and_all() {
     let flag = Given { runner_type: Some("cax12"), ..Given::default() }.decide().unwrap_err();
     assert_eq!(flag.kind(), ErrorKind::Usage);
-    assert!(flag.message().starts_with("`cax12` is not a runner type: did you mean `cax21`?"), "{flag}");
+    assert!(flag.message().starts_with("`--runner-type` asks for runner_type `cax12`"), "{flag}");
+    assert!(flag.message().ends_with("did you mean `cax21`?"), "{flag}");
     let spec = Given { spec: Some(named("cpx31")), ..Given::default() }.decide().unwrap_err();
     assert_eq!(spec.kind(), ErrorKind::Spec);
     assert!(spec.message().starts_with("`.build-spec.ncl` asks for runner_type `cpx31`"), "{spec}");
@@ -175,6 +202,47 @@ fn what_stands_beside_a_runner_type_has_to_fit_in_it() {
         let error = Given { spec: Some(spec), ..Given::default() }.decide().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Spec);
         assert!(error.message().ends_with(wrong), "{error}");
+    }
+}
+
+/// What directives say at a place.
+fn said<T: std::fmt::Display>(value: T) -> Option<Said<T>> {
+    Some(Said { by: By::Directives, ..Said::flag("ci/x.ncl:5:3", value) })
+}
+
+#[test]
+fn directives_override_the_spec_and_the_reason_names_the_place() {
+    let spec = || Some(BuildSpec { time_budget_min: Some(10.0), disk_gb: Some(200.0), ..named("cax11") });
+    let wish = RunnerWish { size: said(RunnerSize::Raw { cpu: 5.0, memory_gb: 10.0 }), ..RunnerWish::default() };
+    let sizing = Given { wish, spec: spec(), ..Given::default() }.decide().unwrap();
+    assert_eq!((sizing.source, sizing.memory_is_explicit), (SizingSource::Override, true));
+    assert_eq!(sizing.reason, "ci/x.ncl:5:3 asks for 5 cpu and 10 GB: cax31 is the smallest tier that holds them");
+    assert_eq!(sizing.notes, ["`.build-spec.ncl` asks for `cax11`, which is overridden"]);
+    assert_eq!(sizing.time_budget_min, 10.0, "what is not overridden stays");
+
+    let wish = RunnerWish { time_budget_min: said(5.0), oom_retry: said(false), ..RunnerWish::default() };
+    let sizing = Given { wish, spec: Some(named("cax31")), ..Given::default() }.decide().unwrap();
+    assert_eq!((sizing.source, sizing.runner_type.as_str()), (SizingSource::Spec, "cax31"));
+    assert_eq!((sizing.time_budget_min, sizing.oom_retry), (5.0, false));
+
+    let wish = RunnerWish { disk_gb: said(100.0), ..RunnerWish::default() };
+    let sizing = Given { wish: wish.clone(), ..Given::default() }.decide().unwrap();
+    assert_eq!((sizing.source, sizing.runner_type.as_str()), (SizingSource::Language, "cax31"));
+    let error = Given { wish: wish.clone(), runner_type: Some("cax11"), ..Given::default() }.decide().unwrap_err();
+    assert!(error.message().starts_with("ci/x.ncl:5:3 asks for disk_gb 100 beside runner_type `cax11`"), "{error}");
+    let error = Given { wish, spec: Some(named("cax21")), ..Given::default() }.decide().unwrap_err();
+    assert!(error.message().starts_with("ci/x.ncl:5:3 asks for disk_gb 100 beside"), "{error}");
+
+    let beside = RunnerSize::Tier { name: "cax11".to_owned(), cpu: Some(3.0), memory_gb: None };
+    for (size, kind) in [
+        (beside, ErrorKind::Spec),
+        (RunnerSize::tier("cax12"), ErrorKind::Spec),
+        (RunnerSize::Raw { cpu: 1.0, memory_gb: 33.0 }, ErrorKind::NoCapacity),
+    ] {
+        let wish = RunnerWish { size: said(size), ..RunnerWish::default() };
+        let error = Given { wish, ..Given::default() }.decide().unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert!(error.message().starts_with("ci/x.ncl:5:3 asks for"), "{error}");
     }
 }
 
@@ -322,19 +390,13 @@ fn build_repeatedly(program: &Program, language: &str, runs: u32) -> Vec<String>
             newest_first.insert(
                 0,
                 AttemptRecord {
-                    run_id: RunId::new(),
-                    workspace: "demo".parse().unwrap(),
-                    platform: "linux/amd64".to_owned(),
-                    build_kind: "dockerfile".to_owned(),
-                    actor: Actor::Human,
                     attempt,
                     runner_type: tier.name.clone(),
                     cpu: f64::from(tier.cpu),
                     memory_gb: tier.memory_gb,
                     outcome: if enough { Outcome::Succeeded } else { Outcome::Oom },
                     metrics: Some(metrics),
-                    seconds: 1.0,
-                    at: Timestamp::UNIX_EPOCH,
+                    ..AttemptRecord::example()
                 },
             );
             match tiers.next_above(tier) {

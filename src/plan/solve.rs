@@ -1,6 +1,7 @@
 //! [`Solve`]: what BuildKit is asked to do, without any path of a runner.
 
 use super::Export;
+use crate::inputs::attestation::Attestations;
 use crate::inputs::build_arg::{BuildContext, KeyValue};
 use crate::inputs::output::OutputKind;
 use crate::registry::Reference;
@@ -58,10 +59,17 @@ pub struct Solve {
     pub contexts: Vec<BuildContext>,
     /// Ids of the secrets that steps may mount.
     pub secret_ids: Vec<String>,
+    /// Ids of the SSH agents that steps may mount.
+    pub ssh_ids: Vec<String>,
+    /// What is attested about the image.
+    pub attestations: Attestations,
     /// Where the results go.
     pub exports: Vec<Export>,
     /// Registries that are spoken to over plain HTTP.
     pub insecure_registries: Vec<String>,
+    /// The registries, or parts of them, that images may be pulled from; `None` where the policy does not say. BuildKit is told
+    /// it, too: what a base image or a foreign frontend asks for is only known to it.
+    pub pull_from: Option<Vec<String>>,
 }
 
 impl Solve {

@@ -75,6 +75,14 @@ impl Tiers {
         Ok(Self(tiers))
     }
 
+    /// This ladder with another one's tiers between its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] when both have a tier of one name.
+    pub fn and(&self, other: &Self) -> Result<Self> {
+        Self::new(self.0.iter().chain(&other.0).cloned().collect())
+    }
+
     /// All tiers, smallest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Tier> {
         self.0.iter()
@@ -85,9 +93,14 @@ impl Tiers {
         self.0.iter().find(|tier| tier.name == name)
     }
 
+    /// The tiers with more memory than `tier`, and no fewer CPUs, smallest first.
+    pub fn above<'a>(&'a self, tier: &'a Tier) -> impl Iterator<Item = &'a Tier> {
+        self.0.iter().filter(|other| other.memory_gb > tier.memory_gb && other.cpu >= tier.cpu)
+    }
+
     /// The next tier with more memory than `tier`.
-    pub fn next_above(&self, tier: &Tier) -> Option<&Tier> {
-        self.0.iter().find(|other| other.memory_gb > tier.memory_gb && other.cpu >= tier.cpu)
+    pub fn next_above<'a>(&'a self, tier: &'a Tier) -> Option<&'a Tier> {
+        self.above(tier).next()
     }
 
     /// The largest tier.

@@ -14,14 +14,13 @@ pub enum Scope {
 /// What a provider declares about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Architectures it can lease, as OCI names them.
+    /// Architectures it can lease, as OCI names them; the first is what it leases where none is asked for.
     pub architectures: Vec<String>,
     /// How far its runners are apart.
     pub isolation: Isolation,
-    /// Whether a tier's memory is enforced.
-    pub enforces_memory: bool,
-    /// True when runners stand on a machine that others use too.
-    pub shared_machine: bool,
+    /// What messages call the machine that its runners stand on, where that one is there anyway and used by others too;
+    /// `None` where a runner is a machine of its own, which is rented.
+    pub shared_machine: Option<&'static str>,
     /// What is visible in its list.
     pub scope: Scope,
     /// True when its runners can outlive the process that leased them, so that one may be kept after a failure.

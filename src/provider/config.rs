@@ -7,10 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::ComputeProvider;
 use super::docker_local::{DockerLocalConfig, DockerLocalProvider};
+use super::hcloud::{HcloudConfig, HcloudProvider};
 use super::local::{LocalConfig, LocalProvider};
+use super::proxmox::{ProxmoxConfig, ProxmoxProvider};
+use super::vm_pool::{VmPoolConfig, VmPoolProvider};
 use crate::dirs::Dirs;
 use crate::env_vars::Environment;
 use crate::error::{Error, Result};
+use crate::inputs::directives::ProxmoxOptions;
 
 /// Everything a provider needs to be opened. It may hold a credential: it goes from process to process through a socket
 /// only, never through arguments, the environment or a file.
@@ -21,6 +25,12 @@ pub enum ProviderConfig {
     Local(LocalConfig),
     /// `'docker_local`.
     DockerLocal(DockerLocalConfig),
+    /// `'proxmox`.
+    Proxmox(Box<ProxmoxConfig>),
+    /// `'vm_pool`.
+    VmPool(VmPoolConfig),
+    /// `'hcloud`.
+    Hcloud(Box<HcloudConfig>),
 }
 
 impl ProviderConfig {
@@ -31,7 +41,15 @@ impl ProviderConfig {
     pub fn from_environment(name: &str, environment: &Environment, dirs: &Dirs) -> Result<Self> {
         match name {
             "local" => Ok(Self::Local(LocalConfig::from_environment(environment, dirs)?)),
-            "docker_local" => Ok(Self::DockerLocal(DockerLocalConfig::from_environment(environment))),
+            "docker_local" => {
+                let config = DockerLocalConfig::from_environment(environment);
+                Ok(Self::DockerLocal(config.with_cache(environment, &dirs.cache)?))
+            }
+            "proxmox" => {
+                Ok(Self::Proxmox(Box::new(ProxmoxConfig::from_environment(environment, &ProxmoxOptions::default())?)))
+            }
+            "vm_pool" => Ok(Self::VmPool(VmPoolConfig::from_environment(environment)?)),
+            "hcloud" => Ok(Self::Hcloud(Box::new(HcloudConfig::from_environment(environment)?))),
             _ => Err(Error::usage(format!("the provider `{name}` is not known"))),
         }
     }
@@ -42,6 +60,11 @@ impl ProviderConfig {
         match self {
             Self::Local(config) => Self::Local(LocalConfig { queue_timeout: limit, ..config }),
             Self::DockerLocal(config) => Self::DockerLocal(DockerLocalConfig { queue_timeout: limit, ..config }),
+            Self::Proxmox(config) => Self::Proxmox(config),
+            // Whatever a pool waits for is its own business.
+            Self::VmPool(config) => Self::VmPool(config),
+            // Nobody else's builds stand on a rented machine.
+            Self::Hcloud(config) => Self::Hcloud(config),
         }
     }
 
@@ -49,8 +72,10 @@ impl ProviderConfig {
     pub fn kept_cache_bytes(&self) -> u64 {
         match self {
             Self::Local(config) => config.cache_cap_bytes,
-            // A container's cache goes with it.
-            Self::DockerLocal(_) => 0,
+            Self::DockerLocal(config) => config.cache.as_ref().map_or(0, |cache| cache.cap_bytes),
+            Self::Proxmox(_) => 0,
+            Self::VmPool(_) => 0,
+            Self::Hcloud(_) => 0,
         }
     }
 
@@ -62,6 +87,9 @@ impl ProviderConfig {
         match self {
             Self::Local(config) => Ok(Arc::new(LocalProvider::new(config.clone()))),
             Self::DockerLocal(config) => Ok(Arc::new(DockerLocalProvider::new(config.clone()))),
+            Self::Proxmox(config) => Ok(Arc::new(ProxmoxProvider::new((**config).clone()))),
+            Self::VmPool(config) => Ok(Arc::new(VmPoolProvider::new(config.clone()))),
+            Self::Hcloud(config) => Ok(Arc::new(HcloudProvider::new(config.as_ref().clone()))),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! Plug-ins that lease runners. Each yields an SSH endpoint; none knows the order of a run.
 
+mod candidates;
 mod capabilities;
 pub mod choice;
 mod config;
 pub mod docker_local;
+pub mod hcloud;
 mod host;
 mod listed;
 pub mod local;
+pub mod proxmox;
+pub mod vm_pool;
 mod watch;
 
 use std::fmt;
@@ -15,6 +19,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+pub use candidates::{Candidates, Refusal};
 pub use capabilities::{Capabilities, Scope};
 pub use config::ProviderConfig;
 pub use listed::{Listed, Liveness, RunnerStatus};
@@ -22,7 +27,7 @@ pub use watch::{AcquireWatch, Watch};
 
 use crate::error::Result;
 use crate::ids::LeaseId;
-use crate::lease::{Endpoint, LeaseRequest};
+use crate::lease::{Endpoint, HourlyPrice, LeaseRequest};
 
 /// How a release ended. Both are success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,16 @@ pub trait ComputeProvider: fmt::Debug + Send + Sync {
     /// # Errors
     /// With what is missing and what else would work.
     async fn check(&self, request: &LeaseRequest) -> Result<()>;
+
+    /// What an hour of such a runner costs, asked of the backend without side effect; `None` where nothing is billed or nobody
+    /// says what.
+    ///
+    /// # Errors
+    /// When the backend cannot be asked, or has no such runner.
+    async fn price(&self, request: &LeaseRequest) -> Result<Option<HourlyPrice>> {
+        let _ = request;
+        Ok(None)
+    }
 
     /// Leases a runner and returns once it answers on SSH. The lease id is the runner's name and the idempotency key; the
     /// request that creates it carries all of [`LeaseRequest::labels`]. When it fails or is cancelled,

@@ -89,30 +89,30 @@ impl Advice {
             approved: None,
         }
     }
+
+    /// What two histories say together. Percentiles are those of the one with more samples: the same attempts may be in both,
+    /// so they are not added up. Bounds and an approval count wherever they were seen.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let higher = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+        let cpu_at_least = higher(self.cpu_at_least, other.cpu_at_least);
+        let mem_more_than = higher(self.mem_more_than, other.mem_more_than);
+        let (most, least) = if other.samples > self.samples { (other, self) } else { (self, other) };
+        Self { cpu_at_least, mem_more_than, approved: most.approved.or(least.approved), ..most }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Actor, RunId};
     use crate::record::Metrics;
-    use jiff::Timestamp;
 
     fn attempt(outcome: Outcome, memory_gb: f64, used: Option<(f64, f64)>) -> AttemptRecord {
         AttemptRecord {
-            run_id: RunId::new(),
-            workspace: "demo".parse().unwrap(),
-            platform: "linux/amd64".to_owned(),
-            build_kind: "dockerfile".to_owned(),
-            actor: Actor::Human,
-            attempt: 1,
-            runner_type: "cax21".to_owned(),
-            cpu: 4.0,
             memory_gb,
             outcome,
             metrics: used.map(|(cpu_p95, mem_peak)| Metrics { cpu_p95, mem_p95: mem_peak / 2.0, mem_peak }),
-            seconds: 1.0,
-            at: Timestamp::UNIX_EPOCH,
+            ..AttemptRecord::example()
         }
     }
 
@@ -167,6 +167,22 @@ mod tests {
             let advice = Advice::from_history(&[attempt(outcome, 4.0, Some((4.0, 4.0)))]);
             assert_eq!(advice, Advice::default(), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn two_histories_are_not_added_up() {
+        let own = Advice { samples: 2, mem_p95: Some(1.0), mem_more_than: Some(4.0), ..Advice::default() };
+        let approved =
+            Approved { cpu: 4.0, memory_gb: 8.0, by: "ann".to_owned(), at: "2026-11-29T10:00:00Z".to_owned() };
+        let pools = Advice { samples: 9, mem_p95: Some(3.0), cpu_p95: Some(1.0), ..Advice::default() };
+        for (a, b) in [(own.clone(), pools.clone()), (pools.clone(), own.clone())] {
+            let both = a.with(b);
+            assert_eq!((both.samples, both.mem_p95, both.cpu_p95), (9, Some(3.0), Some(1.0)));
+            assert_eq!(both.mem_more_than, Some(4.0), "memory ran out, wherever that was seen");
+        }
+        let fewer = Advice { samples: 1, approved: Some(approved.clone()), ..Advice::default() };
+        assert_eq!(pools.with(fewer).approved, Some(approved));
+        assert_eq!(own.clone().with(Advice::default()), own);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod advice;
 mod attempt;
+mod http;
 mod metrics;
 pub mod quantile;
 pub mod sampler;
@@ -14,6 +15,7 @@ mod store;
 
 pub use advice::{Advice, Approved, MIN_SAMPLES};
 pub use attempt::AttemptRecord;
+pub use http::HttpStore;
 pub use metrics::Metrics;
 pub use sampler::{MACHINE_PRESSURE, Pressure, Sampler, SamplerOptions, SamplerScope};
 pub use samples::{Sample, Samples};

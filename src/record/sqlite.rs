@@ -13,7 +13,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{Actor, Workspace};
 use crate::record::advice::WINDOW;
 use crate::record::{Advice, AttemptRecord, Metrics, StateStore, sqlite_reader};
-use crate::report::envelope::Outcome;
+use crate::report::envelope::{Cost, Outcome};
 
 /// The file's name below the state directory.
 const FILE_NAME: &str = "history.sqlite";
@@ -25,7 +25,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"lian");
 
 /// The migrations, in order; the number of those applied is the file's `user_version`. Never edit one that shipped.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001_attempts.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001_attempts.sql"), include_str!("migrations/002_costs.sql")];
 
 /// History in a SQLite file. Cheap to make: the file is opened, and made when missing, by the first call.
 #[derive(Debug, Clone)]
@@ -87,7 +87,11 @@ impl SqliteStore {
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn record(&self, attempt: AttemptRecord) -> Result<()> {
-        self.with_connection(move |connection| insert(connection, &attempt)).await
+        let (run, workspace) = (attempt.run_id, attempt.workspace.clone());
+        if self.with_connection(move |connection| insert(connection, &attempt)).await? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::OverPolicy, format!("the run `{run}` is on record, and not as one of `{workspace}`")))
     }
 
     async fn advice(&self, workspace: &Workspace, platform: &str) -> Result<Advice> {
@@ -204,13 +208,23 @@ fn marks(connection: &Connection) -> rusqlite::Result<(i32, i32, i64)> {
     Ok((version, application, tables))
 }
 
-fn insert(connection: &mut Connection, attempt: &AttemptRecord) -> rusqlite::Result<()> {
-    let metrics = attempt.metrics.as_ref();
+/// Adds an attempt, or replaces it; false where the same run is another workspace's, whose history nobody else changes.
+fn insert(connection: &mut Connection, attempt: &AttemptRecord) -> rusqlite::Result<bool> {
+    let (metrics, cost) = (attempt.metrics.as_ref(), attempt.cost.as_ref());
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let is_foreign = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM attempts WHERE run_id = ?1 AND workspace <> ?2)",
+        params![attempt.run_id.to_string(), attempt.workspace.as_str()],
+        |row| row.get(0),
+    )?;
+    if is_foreign {
+        return Ok(false);
+    }
     transaction.execute(
         "INSERT OR REPLACE INTO attempts (run_id, attempt, workspace, platform, build_kind, actor, runner_type, cpu,
-             memory_gb, outcome, cpu_p95, mem_p95, mem_peak, seconds, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             memory_gb, outcome, cpu_p95, mem_p95, mem_peak, seconds, at, cost_amount, cost_currency,
+             billed_hours, used_seconds)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         params![
             attempt.run_id.to_string(),
             attempt.attempt,
@@ -227,9 +241,14 @@ fn insert(connection: &mut Connection, attempt: &AttemptRecord) -> rusqlite::Res
             metrics.map(|metrics| metrics.mem_peak),
             attempt.seconds,
             format!("{:.6}", attempt.at),
+            cost.map(|cost| cost.amount.as_str()),
+            cost.map(|cost| cost.currency.as_str()),
+            cost.map(|cost| cost.billed_hours),
+            cost.map(|cost| i64::try_from(cost.used_seconds).unwrap_or(i64::MAX)),
         ],
     )?;
-    transaction.commit()
+    transaction.commit()?;
+    Ok(true)
 }
 
 fn select(
@@ -240,7 +259,7 @@ fn select(
 ) -> rusqlite::Result<Vec<AttemptRecord>> {
     let mut statement = connection.prepare(
         "SELECT run_id, attempt, workspace, platform, build_kind, actor, runner_type, cpu, memory_gb, outcome,
-                cpu_p95, mem_p95, mem_peak, seconds, at
+                cpu_p95, mem_p95, mem_peak, seconds, at, cost_amount, cost_currency, billed_hours, used_seconds
          FROM attempts
          WHERE (?1 IS NULL OR workspace = ?1) AND (?2 IS NULL OR platform = ?2)
          ORDER BY at DESC, run_id DESC, attempt DESC LIMIT ?3",
@@ -252,6 +271,18 @@ fn select(
 fn read_row(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     let metrics = match (row.get("cpu_p95")?, row.get("mem_p95")?, row.get("mem_peak")?) {
         (Some(cpu_p95), Some(mem_p95), Some(mem_peak)) => Some(Metrics { cpu_p95, mem_p95, mem_peak }),
+        _ => None,
+    };
+    let cost = match (row.get("cost_amount")?, row.get("cost_currency")?) {
+        (Some(amount), Some(currency)) => Some(Cost {
+            amount,
+            currency,
+            billed_hours: row.get::<_, Option<u32>>("billed_hours")?.unwrap_or_default(),
+            used_seconds: row
+                .get::<_, Option<i64>>("used_seconds")?
+                .and_then(|n| n.try_into().ok())
+                .unwrap_or_default(),
+        }),
         _ => None,
     };
     Ok(AttemptRecord {
@@ -266,6 +297,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         memory_gb: row.get("memory_gb")?,
         outcome: word(row, "outcome", Outcome::from_word)?,
         metrics,
+        cost,
         seconds: row.get("seconds")?,
         at: word(row, "at", |text| text.parse().ok())?,
     })

@@ -102,6 +102,15 @@ impl Reference {
         }
     }
 
+    /// As Docker shows it, and as BuildKit looks named contexts up: without Docker Hub's defaults and the tag `latest`.
+    pub fn familiar(&self) -> String {
+        let full = self.to_string();
+        let hub = full.strip_prefix(DOCKER_HUB).and_then(|rest| rest.strip_prefix('/'));
+        let official = hub.and_then(|name| name.strip_prefix("library/"));
+        let short = official.filter(|_| self.repository.matches('/').count() == 1).or(hub).unwrap_or(&full);
+        short.strip_suffix(":latest").unwrap_or(short).to_owned()
+    }
+
     /// The same repository at `digest`, without a tag.
     ///
     /// # Errors

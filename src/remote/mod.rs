@@ -7,6 +7,7 @@
 mod child;
 mod connection_lost;
 mod enter;
+mod forward;
 mod output;
 mod quote;
 mod remote_shell;

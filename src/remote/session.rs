@@ -135,15 +135,20 @@ impl Session {
     /// [`ErrorKind::Runner`] when the master does not end. A master that is gone already is success.
     pub async fn close(mut self) -> Result<()> {
         self.open = false;
-        let output = self.control("exit").output_within(Duration::from_secs(10)).await?;
+        let output = self.control("exit").arg(&self.shell.host_alias).output_within(Duration::from_secs(10)).await?;
         if output.success() || !self.shell.control_socket.exists() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Runner, format!("the SSH master did not end: {}", output.stderr_text())))
     }
 
-    fn control(&self, what: &str) -> Cmd {
-        self.base().args(["-O", what, &self.shell.host_alias])
+    /// The private directory of this connection's files.
+    pub(super) fn directory(&self) -> &Path {
+        self.shell.config_file.parent().unwrap_or(Path::new("/"))
+    }
+
+    pub(super) fn control(&self, what: &str) -> Cmd {
+        self.base().args(["-O", what])
     }
 
     fn command<S: AsRef<str>>(&self, argv: &[S]) -> Cmd {
@@ -162,7 +167,7 @@ impl Drop for Session {
         }
         // A detached word to the master; if it is lost, the master ends by itself when idle. Not through `tokio`, whose
         // runtime may be gone by now.
-        let mut command = self.control("exit").into_command();
+        let mut command = self.control("exit").arg(&self.shell.host_alias).into_command();
         let word = command.as_std_mut().stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         if let Err(error) = word {
             tracing::debug!(%error, "the SSH master could not be told to end");

@@ -265,8 +265,11 @@ pub struct Cost {
     pub amount: String,
     /// ISO 4217 code.
     pub currency: String,
-    /// Hours that are billed for it.
+    /// Hours that are billed for it: each that was begun.
     pub billed_hours: u32,
+    /// Seconds that the runner was there, from its creation to its verified end.
+    #[serde(default)]
+    pub used_seconds: u64,
 }
 
 /// How sure it is that memory ran out.
@@ -376,7 +379,12 @@ mod tests {
             bytes_synced: 12,
             steps: Steps { total: 7, cached: 2 },
             metrics: Some(Metrics { cpu_p95: 1.5, mem_p95: 2.5, mem_peak: 3.5 }),
-            cost: Some(Cost { amount: "0.01".to_owned(), currency: "EUR".to_owned(), billed_hours: 1 }),
+            cost: Some(Cost {
+                amount: "0.01".to_owned(),
+                currency: "EUR".to_owned(),
+                billed_hours: 1,
+                used_seconds: 240,
+            }),
             oom: Some(Oom {
                 verdict: OomVerdict::Proven,
                 step: None,
@@ -406,7 +414,7 @@ mod tests {
                     "seconds": { "lease": 1, "sync": 0.25, "solve": 3, "release": 0 }, "bytes_synced": 12,
                     "steps": { "total": 7, "cached": 2 },
                     "metrics": { "cpu_p95": 1.5, "mem_p95": 2.5, "mem_peak": 3.5 },
-                    "cost": { "amount": "0.01", "currency": "EUR", "billed_hours": 1 },
+                    "cost": { "amount": "0.01", "currency": "EUR", "billed_hours": 1, "used_seconds": 240 },
                     "oom": { "verdict": "proven", "step": null, "victim": "rustc",
                         "evidence": ["oom_kill grew by 1"] },
                     "released": true, "kept_until": null }],
@@ -435,6 +443,7 @@ mod tests {
             (ErrorKind::Usage, Status::Refused),
             (ErrorKind::OutOfMemory, Status::Failed),
             (ErrorKind::NoCapacity, Status::Refused),
+            (ErrorKind::OverPolicy, Status::Refused),
             (ErrorKind::State, Status::Failed),
             (ErrorKind::TimeBudget, Status::Failed),
             (ErrorKind::ReleaseUnconfirmed, Status::Failed),

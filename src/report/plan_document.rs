@@ -9,8 +9,10 @@ use serde::Serialize;
 use super::envelope::{ErrorInfo, SizingInfo, Status};
 use crate::error::Error;
 use crate::ids::{RunId, Workspace};
-use crate::inputs::request::Origin;
+use crate::inputs::origin::Origin;
 use crate::plan::Reach;
+use crate::plan::against::Against;
+use crate::plan::policy::PolicyVerdict;
 
 /// What stands where only the network could tell.
 pub const UNKNOWN_OFFLINE: &str = "unknown (offline)";
@@ -40,6 +42,8 @@ pub struct PlanDocument {
     pub exit_code: u8,
     /// The plan; `null` when there is none.
     pub plan: Option<PlanBody>,
+    /// What is reached newly, where the plan was compared with an earlier one (`--against`); else `null`.
+    pub against: Option<Against>,
     /// What the user should know although the build can be attempted.
     pub warnings: Vec<String>,
     /// Why there is no plan, or why it cannot be carried out here; `null` for `succeeded`.
@@ -71,9 +75,11 @@ pub struct PlanBody {
     pub argv: Vec<String>,
     /// What the build can reach.
     pub reach: Reach,
+    /// What the operator's policy did, rule by rule.
+    pub policy: PolicyVerdict,
     /// Whether the registries that are pushed to or pulled from let us in.
     pub logins: Vec<PlannedLogin>,
-    /// Who won, for every value that has several sources.
+    /// Where values came from: with `--explain` every one, otherwise those that several sources could have set.
     pub origins: Vec<Origin>,
     /// How the values came about, where that is not obvious.
     pub notes: Vec<String>,
@@ -97,6 +103,10 @@ pub struct PlannedCache {
     pub imported: Vec<String>,
     /// Remote references that are written.
     pub exported: Vec<String>,
+    /// Namespaces of shared caches that may be read. No remote cache is used in this version.
+    pub reads: Vec<String>,
+    /// Namespaces of shared caches that may be written.
+    pub writes: Vec<String>,
     /// The most that is kept on the runner's machine for the next build of this workspace and actor, in bytes; 0 when
     /// nothing is kept.
     pub kept_bytes: u64,
@@ -139,6 +149,23 @@ impl PlanDocument {
         self
     }
 
+    /// The same plan, compared with an earlier one. What it reaches newly is refused, and nothing else is: whoever compares
+    /// asks about reach. Why it cannot be carried out here is told beside the answer.
+    #[must_use]
+    pub fn compared(mut self, against: Against) -> Self {
+        let refusal = against.refusal();
+        self.against = Some(against);
+        if let Some(error) = self.error.take() {
+            self.warnings.push(format!("it cannot be built here: {}", error.message));
+            self.exit_code = crate::exit::SUCCESS;
+            self.status = Status::of_exit_code(self.exit_code);
+        }
+        match refusal {
+            Some(error) => self.because(&error),
+            None => self,
+        }
+    }
+
     fn empty(run_id: RunId) -> Self {
         Self {
             schema: PlanSchemaName::PlanV1,
@@ -148,6 +175,7 @@ impl PlanDocument {
             status: Status::Failed,
             exit_code: crate::exit::INFRASTRUCTURE,
             plan: None,
+            against: None,
             warnings: Vec::new(),
             error: None,
         }

@@ -1,11 +1,19 @@
-//! JSON Schemas of what this program writes. The files under `schemas/json/` are made from these, and a test compares.
+//! JSON Schemas of what this program writes, and of what it reads in Nickel. The files under `schemas/json/` are made from these, and a test compares.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::events::CloudEvent;
+use crate::inputs::directives::DirectivesFile;
+use crate::inputs::policy::Policy;
+use crate::inputs::serve_config::ServeConfig;
+use crate::inputs::spec::BuildSpec;
+use crate::report::check::Check;
+use crate::report::init::Init;
 use crate::report::runners::{RunnersGc, RunnersImage, RunnersList, RunnersRelease};
-use crate::report::{Envelope, PlanDocument, RunnersDocument};
+use crate::report::schema_export::SchemaExport;
+use crate::report::serve_token::ServeToken;
+use crate::report::{CommandDocument, Envelope, PlanDocument};
 
 /// A schema that is shipped: its file name, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,16 +24,25 @@ pub struct ShippedSchema {
     pub text: String,
 }
 
-/// The schemas of the result, of plans, of events and of what the commands on runners say.
-pub fn all() -> [ShippedSchema; 7] {
-    [
+/// The schemas of the result, of plans, of events, of what the other commands say, and of what callers and operators say.
+pub fn all() -> Vec<ShippedSchema> {
+    vec![
         ShippedSchema { file_name: "result.v1.json", text: text::<Envelope>() },
         ShippedSchema { file_name: "plan.v1.json", text: text::<PlanDocument>() },
         ShippedSchema { file_name: "event.v1.json", text: text::<CloudEvent>() },
-        ShippedSchema { file_name: "runners-list.v1.json", text: text::<RunnersDocument<RunnersList>>() },
-        ShippedSchema { file_name: "runners-gc.v1.json", text: text::<RunnersDocument<RunnersGc>>() },
-        ShippedSchema { file_name: "runners-release.v1.json", text: text::<RunnersDocument<RunnersRelease>>() },
-        ShippedSchema { file_name: "runners-image.v1.json", text: text::<RunnersDocument<RunnersImage>>() },
+        ShippedSchema { file_name: "runners-list.v1.json", text: text::<CommandDocument<RunnersList>>() },
+        ShippedSchema { file_name: "runners-gc.v1.json", text: text::<CommandDocument<RunnersGc>>() },
+        ShippedSchema { file_name: "runners-release.v1.json", text: text::<CommandDocument<RunnersRelease>>() },
+        ShippedSchema { file_name: "runners-image.v1.json", text: text::<CommandDocument<RunnersImage>>() },
+        ShippedSchema { file_name: "check.v1.json", text: text::<CommandDocument<Check>>() },
+        ShippedSchema { file_name: "init.v1.json", text: text::<CommandDocument<Init>>() },
+        ShippedSchema { file_name: "schema-export.v1.json", text: text::<CommandDocument<SchemaExport>>() },
+        ShippedSchema { file_name: "serve-token.v1.json", text: text::<CommandDocument<ServeToken>>() },
+        ShippedSchema { file_name: "directives.v1.json", text: input_text::<DirectivesFile>() },
+        ShippedSchema { file_name: "policy.v1.json", text: input_text::<Policy>() },
+        ShippedSchema { file_name: "build-spec.v1.json", text: input_text::<BuildSpec>() },
+        ShippedSchema { file_name: "serve.v1.json", text: input_text::<ServeConfig>() },
+        ShippedSchema { file_name: "vm-pool.openapi.v1.json", text: format!("{:#}\n", crate::pool_api::openapi()) },
     ]
 }
 
@@ -33,6 +50,17 @@ pub fn all() -> [ShippedSchema; 7] {
 fn text<T: JsonSchema>() -> String {
     let schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
     format!("{:#}\n", schema.to_value())
+}
+
+/// Describes what a Nickel file comes to under its contract: bare tags are strings by then, and what may be one or
+/// several is several.
+fn input_text<T: JsonSchema>() -> String {
+    format!("{:#}\n", input::<T>())
+}
+
+/// As [`input_text`], as a value.
+pub(crate) fn input<T: JsonSchema>() -> serde_json::Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
 }
 
 #[cfg(test)]

@@ -24,10 +24,11 @@ impl AbandonedSweep {
     pub(super) fn start(custodian: &Custodian, journal: Journal, services: &Services, owner: &OwnerId) -> Self {
         let (provider, timing) = (Arc::clone(custodian.provider()), custodian.timing());
         let (owner, clock) = (owner.clone(), Arc::clone(&services.clock));
+        let limit = crate::failpoint::seconds("sweep", timing.sweep_limit);
         let of = journal.clone();
         let sweeping = tokio::spawn(async move {
             let sweeping = sweep(provider.as_ref(), &of, &owner, clock.as_ref(), timing, false);
-            tokio::time::timeout(timing.sweep_limit, sweeping).await.ok()
+            tokio::time::timeout(limit, sweeping).await.ok()
         });
         Self { sweeping: AbortOnDropHandle::new(sweeping), journal }
     }

@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -16,10 +18,12 @@ use super::{Prepared, Services, Signals};
 use crate::custody::{Custodian, HeldLease};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{LeaseId, RunId};
-use crate::lease::{Endpoint, Holder, Isolation, LeaseRequest};
+use crate::lease::{Admit, Endpoint, Holder, LeaseRequest};
 use crate::plan::Tier;
+use crate::plan::policy::LeaseCaps;
+use crate::provider::ComputeProvider;
 use crate::record::Metrics;
-use crate::report::envelope::{self, Outcome, Seconds, Steps};
+use crate::report::envelope::{self, Cost, Outcome, Seconds, Steps};
 use crate::report::progress::{Level, Progress};
 use crate::solve::Failure;
 use crate::solve::oom::Judgement;
@@ -32,6 +36,8 @@ pub(super) struct Job<'a> {
     pub(super) services: &'a Services,
     pub(super) custodian: &'a Custodian,
     pub(super) secrets: &'a [SecretFile],
+    /// The sockets of the caller's SSH agents.
+    pub(super) agents: &'a [PathBuf],
     pub(super) progress: &'a Progress,
     pub(super) signals: &'a Signals,
     /// Told when a lease stands.
@@ -60,7 +66,11 @@ pub(super) struct Facts {
     pub(super) steps_taken: bool,
     /// False when every instruction came from the cache.
     pub(super) ran_anything: bool,
+    /// True when the disk was too full for some of the build's log.
+    pub(super) log_was_cut: bool,
     pub(super) metrics: Option<Metrics>,
+    /// What the runner cost, as far as that is known.
+    pub(super) cost: Option<Cost>,
     /// Of metrics that are not the build's alone.
     pub(super) whole_machine: bool,
     pub(super) warnings: Vec<String>,
@@ -108,16 +118,23 @@ pub(super) struct Attempted {
 pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier, lease_id: LeaseId) -> Attempted {
     let mut facts = Facts::default();
     let cancel = job.signals.token().child_token();
-    let lease = match job.custodian.begin(request(job, number, tier, &lease_id)).await {
-        Ok(lease) => lease,
+    let caps = LeaseCaps::of(&job.prepared.policies);
+    let admit: Option<Admit> =
+        if caps.is_empty() { None } else { Some(Arc::new(move |held: &[LeaseId]| caps.admit(held))) };
+    let beginning = job.custodian.begin_if(request(job, number, tier, &lease_id), admit);
+    let lease = match cancel.run_until_cancelled(beginning).await {
+        Some(Ok(lease)) => lease,
         // Nothing was asked for, so there is nothing to release.
-        Err(error) => {
-            let end = if cancel.is_cancelled() { End::Cancelled } else { End::NoLease(error) };
+        ended => {
+            let end = match ended {
+                Some(Err(error)) if !cancel.is_cancelled() => End::NoLease(error),
+                _ => End::Cancelled,
+            };
             return Attempted { lease_id, end, facts, runner: Fate::Gone };
         }
     };
     let end = {
-        let work = AssertUnwindSafe(lease_and_work(job, &lease, &cancel, &mut facts)).catch_unwind();
+        let work = AssertUnwindSafe(lease_and_work(job, number, &lease, &cancel, &mut facts)).catch_unwind();
         tokio::select! {
             biased;
             () = cancel.cancelled() => End::Cancelled,
@@ -143,6 +160,7 @@ pub(super) async fn attempt(job: &Job<'_>, number: u32, tier: &Tier, lease_id: L
         }
     };
     facts.seconds.release = crate::clock::seconds(job.services.clock.monotonic() - started);
+    facts.cost = lease.cost();
     Attempted { lease_id, end, facts, runner }
 }
 
@@ -157,6 +175,7 @@ fn request(job: &Job<'_>, number: u32, tier: &Tier, lease_id: &LeaseId) -> Lease
         workspace: plan.workspace.clone(),
         actor_id: plan.actor_id.clone(),
         tier: tier.clone(),
+        architecture: job.prepared.architecture().to_owned(),
         memory_is_explicit: job.memory_is_explicit,
         attempt: number,
         owner: job.prepared.owner.clone(),
@@ -165,6 +184,7 @@ fn request(job: &Job<'_>, number: u32, tier: &Tier, lease_id: &LeaseId) -> Lease
         hard_deadline: later(now, time_budget(job) + timing.hard_margin + kept),
         holder: Holder::current(),
         may_be_kept: job.keep_failed.is_some(),
+        authorized_keys: Vec::new(),
     }
 }
 
@@ -173,10 +193,19 @@ fn time_budget(job: &Job<'_>) -> Duration {
     Duration::from_secs_f64((job.prepared.plan.sizing.time_budget_min * 60.0).clamp(1.0, 86_400.0))
 }
 
-async fn lease_and_work(job: &Job<'_>, lease: &HeldLease, cancel: &CancellationToken, facts: &mut Facts) -> End {
+async fn lease_and_work(
+    job: &Job<'_>,
+    number: u32,
+    lease: &HeldLease,
+    cancel: &CancellationToken,
+    facts: &mut Facts,
+) -> End {
     let deadline = Instant::now() + time_budget(job);
     job.progress.stage("lease");
     let started = job.services.clock.monotonic();
+    if crate::failpoint::value("no-capacity") == Some(&format!("{}#{number}", job.custodian.provider().name())) {
+        return End::NoLease(Error::new(ErrorKind::NoCapacity, "failpoint `no-capacity`"));
+    }
     let waiting = |what: &str| job.progress.waiting(what);
     let acquiring = lease.acquire(&waiting, cancel);
     let leased = tokio::time::timeout_at(deadline, acquiring).await;
@@ -250,11 +279,14 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
 
 impl Attempted {
     /// The attempt as it stands in the envelope.
-    pub(super) fn to_envelope(&self, number: u32, provider: &str, tier: &Tier) -> envelope::Attempt {
+    pub(super) fn to_envelope(&self, number: u32, provider: &dyn ComputeProvider, tier: &Tier) -> envelope::Attempt {
         envelope::Attempt {
             number,
-            provider: provider.to_owned(),
-            isolation: self.facts.endpoint.as_ref().map_or(Isolation::None, |endpoint| endpoint.isolation),
+            provider: provider.name().to_owned(),
+            isolation: match &self.facts.endpoint {
+                Some(endpoint) => endpoint.isolation,
+                None => provider.capabilities().isolation,
+            },
             lease_id: self.lease_id.clone(),
             runner_type: tier.name.clone(),
             outcome: self.outcome(),
@@ -262,7 +294,7 @@ impl Attempted {
             bytes_synced: self.facts.bytes_synced,
             steps: self.facts.steps,
             metrics: self.facts.metrics,
-            cost: None,
+            cost: self.facts.cost.clone(),
             oom: match &self.end {
                 End::OutOfMemory(_, judgement) => envelope::Oom::of(judgement),
                 _ => None,

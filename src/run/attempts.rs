@@ -8,10 +8,12 @@ use super::build::Run;
 use super::publish::Built;
 use super::ready::Ready;
 use super::retry::{NoOomRetry, RetryBudget};
+use super::{pool_history, price};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventPublisher, EventsConfig};
 use crate::ids::LeaseId;
 use crate::plan::{GB, Tier};
+use crate::provider::Capabilities;
 use crate::record::AttemptRecord;
 use crate::report::progress::Level;
 use crate::solve::Failure;
@@ -22,10 +24,9 @@ impl Run<'_> {
     ///
     /// # Errors
     /// With how the last one ended.
-    pub(super) async fn attempts(&mut self, ready: &Ready) -> Result<Built> {
-        let prepared = &ready.prepared;
+    pub(super) async fn attempts(&mut self, ready: &mut Ready) -> Result<Built> {
         self.publisher = Some(EventPublisher::start(self.events_config(ready), Arc::clone(&self.services.clock)));
-        let mut tier = prepared.plan.sizing.tier.clone();
+        let mut tier = ready.prepared.plan.sizing.tier.clone();
         let mut budget = RetryBudget::default();
         let mut number = 1;
         let mut ran_out: Option<(Judgement, Tier)> = None;
@@ -46,9 +47,17 @@ impl Run<'_> {
             let next = match attempted.end {
                 End::Succeeded(built) => return Ok(built),
                 End::Cancelled => return Err(self.cancelled()),
-                End::TimedOut => return Err(timed_out(prepared.plan.sizing.time_budget_min)),
-                End::Failed(failure, judgement) => return Err(self.build_failed(*failure, &judgement)),
+                End::TimedOut => return Err(timed_out(ready.prepared.plan.sizing.time_budget_min)),
+                End::Failed(failure, judgement) => {
+                    return Err(self.build_failed(*failure, &judgement, &ready.prepared.capabilities));
+                }
                 End::Broken(error) => return Err(error),
+                // Nothing was leased yet, so another provider is no change of anybody's mind.
+                End::NoLease(error) if self.may_fall_through(&error) => {
+                    self.fall_through(ready, error).await?;
+                    tier = ready.prepared.plan.sizing.tier.clone();
+                    continue;
+                }
                 // The retry cannot be leased: the answer is the memory that ran out, not a lack of machines.
                 End::NoLease(error) if error.kind() == ErrorKind::NoCapacity => {
                     let reason = error.message();
@@ -59,17 +68,48 @@ impl Run<'_> {
                 End::Lost(error) => self.after_fault(error, steps_started, &mut budget, &tier)?,
                 End::OutOfMemory(failure, judgement) => {
                     self.failure = Some(*failure);
-                    let retry = budget.after_oom(&tier, &prepared.tiers, prepared.plan.sizing.oom_retry).cloned();
+                    let prepared = &ready.prepared;
+                    let allowed = prepared.plan.sizing.oom_retry;
+                    let retry = budget.after_oom(&tier, &prepared.tiers, &prepared.tier_caps, allowed).cloned();
                     let next = self.after_oom(ready, &judgement, &tier, retry)?;
                     ran_out = Some((judgement, tier.clone()));
                     next
                 }
             };
+            if let Err(refused) = self.afford(ready, &next).await {
+                let reason = refused.message();
+                let no_retry = NoRetry::NextDoesNotFit { next: &next, reason: &reason };
+                return Err(ran_out.map_or(refused, |(judgement, on)| judgement.final_error(&on, no_retry)));
+            }
             if let Some(publisher) = self.publisher.as_ref().filter(|_| self.has_leased) {
                 publisher.publish(Event::Retrying { attempt: number }, &self.envelope);
             }
             tier = next;
             number += 1;
+        }
+    }
+
+    /// Whether one more attempt may be paid for. A signal ends the question: no lease stands.
+    async fn afford(&self, ready: &Ready, tier: &Tier) -> Result<()> {
+        let provider = ready.custodian.provider().as_ref();
+        let asking = price::admit(provider, &ready.prepared, tier, self.request, self.services);
+        match self.signals.token().run_until_cancelled(asking).await {
+            Some(answer) => answer,
+            None => Err(self.cancelled()),
+        }
+    }
+
+    /// Whether the next candidate may be taken: never once a lease stood, for that would be a silent change of the provider.
+    fn may_fall_through(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::NoCapacity && !self.has_leased && self.unreleased.is_none()
+    }
+
+    /// Goes on with the next candidate, which a signal ends: no lease stands.
+    async fn fall_through(&mut self, ready: &mut Ready, refused: Error) -> Result<()> {
+        let token = self.signals.token().clone();
+        match token.run_until_cancelled(ready.fall_through(self, refused)).await {
+            Some(taken) => taken,
+            None => Err(self.cancelled()),
         }
     }
 
@@ -97,7 +137,8 @@ impl Run<'_> {
                 let (mut budget, prepared) = (budget, &ready.prepared);
                 match end {
                     End::OutOfMemory(..) => {
-                        budget.after_oom(tier, &prepared.tiers, prepared.plan.sizing.oom_retry).is_ok()
+                        let allowed = prepared.plan.sizing.oom_retry;
+                        budget.after_oom(tier, &prepared.tiers, &prepared.tier_caps, allowed).is_ok()
                     }
                     End::Lost(error) => is_fault(error) && budget.after_infrastructure_fault(steps_started),
                     _ => false,
@@ -110,6 +151,7 @@ impl Run<'_> {
                 custodian: &ready.custodian,
                 keep_failed: self.request.keep_failed,
                 secrets: &ready.secrets,
+                agents: &ready.agents,
                 progress: self.progress,
                 signals: self.signals,
                 on_lease: &on_lease,
@@ -130,7 +172,7 @@ impl Run<'_> {
         let refused = matches!(&attempted.end, End::NoLease(error) if !is_fault(error));
         let was_leased = attempted.facts.endpoint.is_some();
         if was_leased || !refused || !matches!(attempted.runner, Fate::Gone) {
-            self.envelope.attempts.push(attempted.to_envelope(number, ready.custodian.provider().name(), tier));
+            self.envelope.attempts.push(attempted.to_envelope(number, ready.custodian.provider().as_ref(), tier));
         }
         self.warn_all(attempted.facts.warnings.iter().cloned());
         self.keep_warnings(attempted.facts.shown_warnings.iter().cloned());
@@ -139,7 +181,11 @@ impl Run<'_> {
 
     async fn record(&mut self, ready: &Ready, number: u32, tier: &Tier, attempted: &Attempted) {
         let facts = &attempted.facts;
-        let Some(endpoint) = &facts.endpoint else { return };
+        // What was never reached but was billed counts as money, too.
+        if facts.endpoint.is_none() && facts.cost.is_none() {
+            return;
+        }
+        let endpoint = facts.endpoint.as_ref();
         let plan = &ready.prepared.plan;
         let record = AttemptRecord {
             run_id: self.run_id,
@@ -149,16 +195,23 @@ impl Run<'_> {
             actor: self.request.actor,
             attempt: number,
             runner_type: tier.name.clone(),
-            cpu: f64::from(endpoint.effective_cpu),
-            memory_gb: gigabytes(endpoint.effective_memory_bytes),
+            cpu: f64::from(endpoint.map_or(tier.cpu, |endpoint| endpoint.effective_cpu)),
+            memory_gb: endpoint.map_or(tier.memory_gb, |endpoint| gigabytes(endpoint.effective_memory_bytes)),
             outcome: attempted.outcome(),
             // Steps that came from the cache, or numbers of the whole machine, say nothing about the next build's need.
             metrics: facts.metrics.filter(|_| facts.ran_anything && !facts.whole_machine),
+            cost: facts.cost.clone(),
             seconds: facts.seconds.lease + facts.seconds.sync + facts.seconds.solve,
             at: self.services.clock.now(),
         };
-        if let Err(error) = self.services.store.record(record).await {
+        if let Err(error) = self.services.store.record(record.clone()).await {
             self.warn(format!("the attempt could not be recorded, so it will not count for later sizes: {error}"));
+        }
+        if let Ok(config) = ready.prepared.provider.config(&self.services.environment, &self.services.dirs) {
+            // Who wants to end does not wait for that.
+            let token = self.signals.token().clone();
+            let told = token.run_until_cancelled(pool_history::tell(&config, record)).await;
+            self.warn_all(told.flatten());
         }
     }
 
@@ -171,7 +224,13 @@ impl Run<'_> {
         retry: Result<Tier, NoOomRetry>,
     ) -> Result<Tier> {
         let above = ready.prepared.tiers.next_above(tier);
-        match retry {
+        // A larger tier that is named has to be one that could be had.
+        let over_policy = above.and_then(|next| ready.prepared.tier_caps.broken_by(next).next());
+        let with_policy = |error: Error| match &over_policy {
+            Some((rule, allowed)) => error.hint(format!("the policy allows {allowed}: {rule}")),
+            None => error,
+        };
+        let error = match retry {
             Ok(next) if self.unreleased.is_none() => {
                 let how = match judgement.verdict {
                     Verdict::Stalled => "the build stood still for want of memory".to_owned(),
@@ -184,12 +243,17 @@ impl Run<'_> {
                         tier.name, next.name, next.memory_gb
                     ),
                 );
-                Ok(next)
+                return Ok(next);
             }
-            Ok(_) | Err(NoOomRetry::UsedUp) => Err(judgement.final_error(tier, NoRetry::UsedUp { next: above })),
-            Err(NoOomRetry::SwitchedOff) => Err(judgement.final_error(tier, NoRetry::SwitchedOff { next: above })),
-            Err(NoOomRetry::NoNextTier) => Err(judgement.final_error(tier, NoRetry::NoNextTier)),
-        }
+            Ok(_) | Err(NoOomRetry::UsedUp) => judgement.final_error(tier, NoRetry::UsedUp { next: above }),
+            Err(NoOomRetry::SwitchedOff) => judgement.final_error(tier, NoRetry::SwitchedOff { next: above }),
+            Err(NoOomRetry::NoNextTier) => judgement.final_error(tier, NoRetry::NoNextTier),
+            Err(NoOomRetry::OverPolicy) => {
+                let rule = over_policy.as_ref().map(|(rule, _)| rule.to_string()).unwrap_or_default();
+                judgement.final_error(tier, NoRetry::OverPolicy { next: above, rule: &rule })
+            }
+        };
+        Err(with_policy(error))
     }
 
     /// The same tier once more, as long as the budget for such faults lasts.
@@ -209,7 +273,7 @@ impl Run<'_> {
         Ok(tier.clone())
     }
 
-    fn build_failed(&mut self, failure: Failure, judgement: &Judgement) -> Error {
+    fn build_failed(&mut self, failure: Failure, judgement: &Judgement, capabilities: &Capabilities) -> Error {
         let what = match &failure.step_name {
             Some(step) => format!("the step `{step}` failed"),
             None => "the build failed".to_owned(),
@@ -217,8 +281,10 @@ impl Run<'_> {
         let kind = failure_kind(&failure);
         let mut error = Error::new(kind, format!("{what}: {}", failure.error.trim()));
         if judgement.disk_full {
-            error = error
-                .hint("the runner's disk is full; with `local` that is this machine's own disk, with `docker_local` that of Docker's machine");
+            error = error.hint(match capabilities.shared_machine {
+                Some(machine) => format!("the runner's disk is full, which is that of {machine}"),
+                None => "the runner's disk is full".to_owned(),
+            });
         } else if failure.says_no_space() {
             error =
                 error.hint("the step says that no space was left: the runner's disk is full, or a tmpfs of the step");

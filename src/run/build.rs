@@ -93,12 +93,12 @@ impl Run<'_> {
     async fn drive(&mut self) -> Result<()> {
         let token = self.signals.token().clone();
         // Until a lease stands a signal simply ends the run: nothing is there to be released.
-        let ready = tokio::select! {
+        let mut ready = tokio::select! {
             biased;
             () = token.cancelled() => return Err(self.cancelled()),
             ready = Ready::get(self) => ready?,
         };
-        let built = self.attempts(&ready).await;
+        let built = self.attempts(&mut ready).await;
         self.warn_all(ready.custodian.finish().await);
         let built = built?;
         // The runner is gone; what is left to do can be given up at once.
@@ -110,10 +110,7 @@ impl Run<'_> {
     }
 
     pub(super) fn cancelled(&self) -> Error {
-        match self.signals.received() {
-            Some(signal) => Error::new(ErrorKind::Cancelled(signal), format!("ended by {signal}")),
-            None => Error::new(ErrorKind::State, "the run was cancelled"),
-        }
+        self.signals.error()
     }
 
     /// Says something the user should look at, now and in the result.

@@ -27,7 +27,7 @@ pub struct Checked {
 /// # Errors
 /// `Usage` when the provider's configuration is not valid.
 pub async fn check(run_id: RunId, prepared: &Prepared, request: &BuildRequest, services: &Services) -> Result<Checked> {
-    let config = ProviderConfig::from_environment(prepared.provider.name, &services.environment, &services.dirs)?;
+    let config = prepared.provider.config(&services.environment, &services.dirs)?;
     let kept_cache_bytes = config.kept_cache_bytes();
     let refusal = refusal(run_id, prepared, request, services, &config).await.err();
     Ok(Checked { refusal, kept_cache_bytes })
@@ -40,21 +40,40 @@ async fn refusal(
     services: &Services,
     config: &ProviderConfig,
 ) -> Result<()> {
+    if let Some(refusal) = prepared.plan.policy.refusal() {
+        return Err(refusal);
+    }
     for file in [&request.iidfile, &request.metadata_file].into_iter().flatten() {
         output::check_file(file)?;
     }
-    for secret in &request.secrets {
+    for secret in &prepared.plan.secrets {
         secret_presence::check(secret, &services.environment)?;
     }
+    for agent in &prepared.plan.ssh {
+        agent.locate(&services.environment)?;
+    }
     DockerConfig::load(&services.environment)?;
+    let provider = config.open()?;
+    keeping::check(request, &prepared.policies, provider.as_ref())?;
+    provider.check(&lease_request(run_id, prepared, request, services)).await
+}
+
+/// What a provider is asked about: a lease that nobody takes.
+pub(super) fn lease_request(
+    run_id: RunId,
+    prepared: &Prepared,
+    request: &BuildRequest,
+    services: &Services,
+) -> LeaseRequest {
     let plan = &prepared.plan;
     let now = services.clock.now();
-    let lease = LeaseRequest {
+    LeaseRequest {
         lease_id: LeaseId::new(),
         run_id,
         workspace: plan.workspace.clone(),
         actor_id: plan.actor_id.clone(),
         tier: plan.sizing.tier.clone(),
+        architecture: prepared.architecture().to_owned(),
         memory_is_explicit: plan.sizing.memory_is_explicit,
         attempt: 1,
         owner: prepared.owner.clone(),
@@ -63,8 +82,6 @@ async fn refusal(
         hard_deadline: now + SignedDuration::from_hours(24),
         holder: None,
         may_be_kept: request.keep_failed.is_some(),
-    };
-    let provider = config.open()?;
-    keeping::check(request, provider.as_ref())?;
-    provider.check(&lease).await
+        authorized_keys: Vec::new(),
+    }
 }

@@ -1,10 +1,10 @@
 //! What a build needs of the caller's machine: the contexts and the Dockerfile.
 
 use super::on_runner::OnRunner;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::report::progress::Level;
 use crate::report::units;
-use crate::solve::buildctl;
+use crate::solve::{buildctl, source_policy};
 use crate::sync::{self, SyncRequest};
 
 impl OnRunner<'_> {
@@ -53,5 +53,20 @@ echo '# the context was filtered before it was sent' > "$1/$2.dockerignore""#;
         let argv = ["sh", "-c", SCRIPT, "send-dockerfile", directory.as_str(), dockerfile.name.as_str()];
         let written = self.link.repeat(async |session| session.run(&argv, Some(&dockerfile.bytes)).await).await?;
         written.ok("writing the Dockerfile on the runner").map(drop)
+    }
+
+    /// Sends what BuildKit may pull, where the operator's policy says it.
+    ///
+    /// # Errors
+    /// When the runner cannot take it.
+    pub(super) async fn send_source_policy(&self) -> Result<()> {
+        const SCRIPT: &str = r#"umask 077 && mkdir -p -- "$1" && cat > "$1/$2""#;
+        let Some(pull_from) = &self.job.prepared.plan.solve.pull_from else { return Ok(()) };
+        let run = &self.endpoint.paths.run;
+        let document = source_policy::document(pull_from)
+            .context(ErrorKind::State, || "BuildKit's source policy cannot be written".to_owned())?;
+        let argv = ["sh", "-c", SCRIPT, "send-source-policy", run, buildctl::SOURCE_POLICY_FILE];
+        let written = self.link.repeat(async |session| session.run(&argv, Some(&document)).await).await?;
+        written.ok("writing BuildKit's source policy on the runner").map(drop)
     }
 }

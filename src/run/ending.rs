@@ -52,7 +52,7 @@ impl OnRunner<'_> {
             "memory pressure was near 100 % and nothing was printed for {} s, so it was ended",
             stood.as_secs()
         );
-        let judgement = self.judge(before, after, &failure, Some(stood));
+        let judgement = self.judge(before, after, &failure, Some(stood), facts);
         facts.shown_warnings.extend(state.warnings());
         out_of_memory(failure, judgement, facts)
     }
@@ -66,7 +66,7 @@ impl OnRunner<'_> {
         facts: &mut Facts,
     ) -> Result<Solved> {
         let mut failure = state.failure();
-        let judgement = self.judge(before, after, &failure, None);
+        let judgement = self.judge(before, after, &failure, None, facts);
         facts.shown_warnings.extend(state.warnings());
         if judgement.verdict.is_memory() {
             return Ok(out_of_memory(failure, judgement, facts));
@@ -105,6 +105,7 @@ impl OnRunner<'_> {
         after: Option<&Counters>,
         failure: &Failure,
         stood: Option<Duration>,
+        facts: &Facts,
     ) -> Judgement {
         let failure = FailureFacts {
             error_text: failure.error.clone(),
@@ -112,6 +113,7 @@ impl OnRunner<'_> {
             step: failure.step_name.clone(),
             last_lines: failure.log_tail.join("\n"),
             stalled_seconds: stood.map(|stood| stood.as_secs()),
+            log_was_cut: facts.log_was_cut,
         };
         oom::judge(true, before, after, &failure, self.endpoint.into())
     }

@@ -9,6 +9,7 @@ use super::solving::SOLVE;
 use crate::custody::HeldLease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Actor, LeaseId};
+use crate::inputs::policy::Policies;
 use crate::inputs::request::BuildRequest;
 use crate::lease::Endpoint;
 use crate::provider::{ComputeProvider, Liveness};
@@ -43,15 +44,18 @@ impl Kept {
 /// Whether a runner may be kept at all, asked before anything is leased.
 ///
 /// # Errors
-/// `Usage` for CI, where nobody looks, and for a provider whose runners end with the process that leased them.
-pub(super) fn check(request: &BuildRequest, provider: &dyn ComputeProvider) -> Result<()> {
+/// `Usage` for CI, where nobody looks unless the policy names who does, and for a provider whose runners end with the
+/// process that leased them.
+pub(super) fn check(request: &BuildRequest, policies: &Policies, provider: &dyn ComputeProvider) -> Result<()> {
     if request.keep_failed.is_none() {
         return Ok(());
     }
-    if matches!(request.actor, Actor::Ci | Actor::CiAux) {
+    let is_said = policies.said("keep_failed", |policy| policy.keep_failed.as_ref()).next().is_some();
+    if matches!(request.actor, Actor::Ci | Actor::CiAux) && !is_said {
         let actor = request.actor.as_str();
         return Err(Error::usage(format!("`--on-failure keep=…` is not for `--actor {actor}`"))
-            .hint("a runner that a CI job leaves behind is paid for and looked at by nobody; leave the flag out"));
+            .hint("a runner that a CI job leaves behind is paid for and looked at by nobody; leave the flag out, or name the actor in \
+                   `keep_failed` of the policy"));
     }
     if !provider.capabilities().can_keep {
         let name = provider.name();
@@ -102,7 +106,11 @@ async fn make_ready(job: &Job<'_>, lease: &HeldLease, endpoint: &Endpoint) -> Re
     let session = Session::connect(endpoint, &endpoint.session_dir).await?;
     let cleared = async {
         Supervised::new(&endpoint.paths, SOLVE, Vec::new()).stop(&session).await?;
-        if job.secrets.is_empty() { Ok(()) } else { secret_store::remove(&session, endpoint).await }
+        if job.secrets.is_empty() && job.agents.is_empty() {
+            Ok(())
+        } else {
+            secret_store::remove(&session, endpoint).await
+        }
     };
     let cleared = cleared.await;
     if let Err(error) = session.close().await {

@@ -1,5 +1,6 @@
 //! [`Link`]: the way to a runner, made anew when it breaks.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Endpoint;
 use crate::remote::{ConnectionLost, Session};
 use crate::report::progress::{Level, Progress};
+use crate::solve::agents;
 
 /// How often one command is begun before a connection that breaks each time counts as none.
 const MAX_TRIES: u32 = 3;
@@ -27,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Link<'a> {
     endpoint: &'a Endpoint,
+    /// The sockets of the caller's SSH agents, which every connection forwards.
+    agents: &'a [PathBuf],
     progress: &'a Progress,
     patience: Patience,
     /// How many sessions there were, and the present one.
@@ -39,10 +43,29 @@ impl<'a> Link<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Runner`] when the runner cannot be reached for [`Patience::reconnect`].
-    pub(super) async fn connect(endpoint: &'a Endpoint, progress: &'a Progress, patience: Patience) -> Result<Self> {
+    pub(super) async fn connect(
+        endpoint: &'a Endpoint,
+        agents: &'a [PathBuf],
+        progress: &'a Progress,
+        patience: Patience,
+    ) -> Result<Self> {
         let mut count = 0;
-        let session = seek(endpoint, progress, patience.reconnect, &mut count).await?;
-        Ok(Self { endpoint, progress, patience, current: Mutex::new((count, Arc::new(session))) })
+        let session = seek(endpoint, agents, progress, patience.reconnect, &mut count).await?;
+        Ok(Self { endpoint, agents, progress, patience, current: Mutex::new((count, Arc::new(session))) })
+    }
+
+    /// Forwards the caller's agents from now on, where what they need on the runner was not there when it was connected to.
+    ///
+    /// # Errors
+    /// As [`agents::forward`].
+    pub(super) async fn take_agents(&mut self, sockets: &'a [PathBuf]) -> Result<()> {
+        self.agents = sockets;
+        let session = self.session().await;
+        match agents::forward(&session, self.endpoint, sockets).await {
+            // The next connection forwards them itself.
+            Err(error) if ConnectionLost::is_cause_of(&error) => self.after(&session).await.map(drop),
+            forwarded => forwarded,
+        }
     }
 
     /// The present session.
@@ -60,7 +83,8 @@ impl<'a> Link<'a> {
             return Ok(Arc::clone(&current.1));
         }
         let _wait = self.progress.wait("the runner to answer again: its connection was lost");
-        let session = Arc::new(seek(self.endpoint, self.progress, self.patience.reconnect, &mut current.0).await?);
+        let limit = self.patience.reconnect;
+        let session = Arc::new(seek(self.endpoint, self.agents, self.progress, limit, &mut current.0).await?);
         current.1 = Arc::clone(&session);
         self.progress.message(Level::Info, "the connection to the runner was lost and stands again");
         Ok(session)
@@ -95,8 +119,21 @@ impl<'a> Link<'a> {
     }
 }
 
+/// One connection with everything that goes over it.
+async fn open(endpoint: &Endpoint, agents: &[PathBuf], dir: &Path) -> Result<Session> {
+    let session = Session::connect(endpoint, dir).await?;
+    agents::forward(&session, endpoint, agents).await?;
+    Ok(session)
+}
+
 /// Connects, again and again for as long as `limit`. `count` is how many connections were tried.
-async fn seek(endpoint: &Endpoint, progress: &Progress, limit: Duration, count: &mut u32) -> Result<Session> {
+async fn seek(
+    endpoint: &Endpoint,
+    agents: &[PathBuf],
+    progress: &Progress,
+    limit: Duration,
+    count: &mut u32,
+) -> Result<Session> {
     let end = Instant::now() + limit;
     let pauses =
         ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times();
@@ -106,7 +143,7 @@ async fn seek(endpoint: &Endpoint, progress: &Progress, limit: Duration, count: 
         // A directory of its own: the sockets and files of an earlier one may still be in use.
         *count += 1;
         let dir = endpoint.session_dir.join(count.to_string());
-        let error = match tokio::time::timeout_at(end, Session::connect(endpoint, &dir)).await {
+        let error = match tokio::time::timeout_at(end, open(endpoint, agents, &dir)).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) if ConnectionLost::is_cause_of(&error) => error,
             Ok(Err(error)) => return Err(error),

@@ -3,6 +3,7 @@
 //! The build's own failure is never retried. Memory is retried once on the next tier. Infrastructure is retried on the
 //! same tier: twice before the first step ran, once when a runner was lost in the middle of a build.
 
+use crate::plan::policy::TierCaps;
 use crate::plan::{Tier, Tiers};
 
 /// An attempt that ran out of memory is repeated at most this often. A second kill is a wrong size, not bad luck, and
@@ -15,6 +16,11 @@ pub const MAX_RELEASES_BEFORE_FIRST_STEP: u8 = 2;
 /// New leases after a runner was lost while steps ran.
 pub const MAX_LOST_RETRIES: u8 = 1;
 
+/// The most attempts of one run: the first, and each retry that is allowed.
+pub fn most_attempts() -> u32 {
+    1 + u32::from(MAX_OOM_RETRIES) + u32::from(MAX_RELEASES_BEFORE_FIRST_STEP) + u32::from(MAX_LOST_RETRIES)
+}
+
 /// Why there is no retry after an attempt ran out of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoOomRetry {
@@ -24,6 +30,8 @@ pub enum NoOomRetry {
     UsedUp,
     /// It was the largest tier.
     NoNextTier,
+    /// The policy allows no larger one.
+    OverPolicy,
 }
 
 /// Counts the retries of one run.
@@ -39,14 +47,21 @@ impl RetryBudget {
     ///
     /// # Errors
     /// With the reason when it is not repeated.
-    pub fn after_oom<'a>(&mut self, tier: &Tier, tiers: &'a Tiers, allowed: bool) -> Result<&'a Tier, NoOomRetry> {
+    pub fn after_oom<'a>(
+        &mut self,
+        tier: &'a Tier,
+        tiers: &'a Tiers,
+        caps: &TierCaps,
+        allowed: bool,
+    ) -> Result<&'a Tier, NoOomRetry> {
         if !allowed {
             return Err(NoOomRetry::SwitchedOff);
         }
         if self.oom >= MAX_OOM_RETRIES {
             return Err(NoOomRetry::UsedUp);
         }
-        let next = tiers.next_above(tier).ok_or(NoOomRetry::NoNextTier)?;
+        let none = if tiers.next_above(tier).is_some() { NoOomRetry::OverPolicy } else { NoOomRetry::NoNextTier };
+        let next = tiers.above(tier).find(|next| caps.allow(next)).ok_or(none)?;
         self.oom += 1;
         Ok(next)
     }
@@ -67,6 +82,7 @@ impl RetryBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inputs::policy::policies;
 
     fn tiers() -> Tiers {
         let tier = |name: &str, cpu, memory_gb| Tier { name: name.to_owned(), cpu, memory_gb, disk_gb: 10 };
@@ -78,20 +94,35 @@ mod tests {
         let tiers = tiers();
         let mut budget = RetryBudget::default();
         let small = tiers.get("small").unwrap();
-        let next = budget.after_oom(small, &tiers, true).unwrap();
+        let next = budget.after_oom(small, &tiers, &TierCaps::default(), true).unwrap();
         assert_eq!(next.name, "middle");
-        assert_eq!(budget.after_oom(next, &tiers, true), Err(NoOomRetry::UsedUp));
+        assert_eq!(budget.after_oom(next, &tiers, &TierCaps::default(), true), Err(NoOomRetry::UsedUp));
     }
 
     #[test]
     fn memory_is_not_retried_where_it_cannot_or_may_not_be() {
         let tiers = tiers();
         let large = tiers.get("large").unwrap();
-        assert_eq!(RetryBudget::default().after_oom(large, &tiers, true), Err(NoOomRetry::NoNextTier));
         assert_eq!(
-            RetryBudget::default().after_oom(tiers.get("small").unwrap(), &tiers, false),
+            RetryBudget::default().after_oom(large, &tiers, &TierCaps::default(), true),
+            Err(NoOomRetry::NoNextTier)
+        );
+        assert_eq!(
+            RetryBudget::default().after_oom(tiers.get("small").unwrap(), &tiers, &TierCaps::default(), false),
             Err(NoOomRetry::SwitchedOff)
         );
+    }
+
+    #[test]
+    fn a_retry_never_goes_over_the_policys_cap() {
+        let tiers = tiers();
+        let policy = policies(&[(serde_json::json!({ "caps": { "runner_type": "middle" } }), &[])]);
+        let caps = TierCaps::of(&policy, &tiers, &tiers).unwrap();
+        let (small, middle) = (tiers.get("small").unwrap(), tiers.get("middle").unwrap());
+        assert_eq!(RetryBudget::default().after_oom(small, &tiers, &caps, true), Ok(middle));
+        assert_eq!(RetryBudget::default().after_oom(middle, &tiers, &caps, true), Err(NoOomRetry::OverPolicy));
+        let large = tiers.get("large").unwrap();
+        assert_eq!(RetryBudget::default().after_oom(large, &tiers, &caps, true), Err(NoOomRetry::NoNextTier));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Context as _, ErrorKind, Result, Signal};
+use crate::error::{Context as _, Error, ErrorKind, Result, Signal};
 
 /// Listens for the signals that end a run.
 ///
@@ -80,6 +80,14 @@ impl Signals {
     /// Cancelled by the third signal.
     pub fn abandon(&self) -> &CancellationToken {
         &self.abandon
+    }
+
+    /// What a run that was ended by a signal ends with.
+    pub fn error(&self) -> Error {
+        match self.received() {
+            Some(signal) => Error::new(ErrorKind::Cancelled(signal), format!("ended by {signal}")),
+            None => Error::new(ErrorKind::State, "the run was cancelled"),
+        }
     }
 
     /// The first signal that came.

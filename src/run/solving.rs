@@ -47,6 +47,7 @@ impl OnRunner<'_> {
         // Read even when the runner was lost: what is known of the steps decides about a retry.
         let state = self.job.progress.end_build().await;
         facts.take_steps(&state);
+        facts.log_was_cut = build.log_was_cut();
         let samples = measuring.finish().await;
         facts.metrics = samples.metrics();
         facts.whole_machine = samples.whole_machine();

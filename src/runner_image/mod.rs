@@ -6,10 +6,12 @@
 mod binaries;
 mod debian_root;
 mod docker_image;
+pub(crate) mod layout;
 mod recipe;
 mod release;
 
 pub use binaries::Binaries;
 pub use debian_root::DebianRoot;
 pub use docker_image::{Loaded, is_of_this_recipe, load, name};
+pub(crate) use recipe::{DIRECTORY as RECIPE_DIRECTORY, FILES, hash as recipe_hash};
 pub use release::Release;

@@ -11,7 +11,7 @@ use super::release::Release;
 use crate::error::{Context as _, ErrorKind, Result};
 
 /// Where the recipe is in a root.
-pub(super) const DIRECTORY: &str = "usr/share/lian-build/runner";
+pub(crate) const DIRECTORY: &str = "usr/share/lian-build/runner";
 
 /// The time of every file that comes from us, and of mmdebstrap's: the same recipe gives the same bytes.
 pub(super) const EPOCH: u64 = 1_700_000_000;
@@ -22,15 +22,17 @@ macro_rules! files {
     };
 }
 
-struct RecipeFile {
-    name: &'static str,
-    mode: u32,
-    text: &'static str,
+/// One file of the recipe.
+pub(crate) struct RecipeFile {
+    pub(crate) name: &'static str,
+    pub(crate) mode: u32,
+    pub(crate) text: &'static str,
 }
 
 const PACKAGES: &str = include_str!("../../runner/packages");
 
-const FILES: &[RecipeFile] = files![
+/// The files of the recipe.
+pub(crate) const FILES: &[RecipeFile] = files![
     "packages" 0o644,
     "install.sh" 0o755,
     "runner-init" 0o755,
@@ -46,7 +48,7 @@ pub(super) fn packages() -> Vec<&'static str> {
 }
 
 /// Names the recipe by what is in it: 64 hexadecimal digits.
-pub(super) fn hash() -> String {
+pub(crate) fn hash() -> String {
     let mut hasher = Sha256::new();
     for file in FILES {
         hasher.update(format!("{} {:o} {}\n", file.name, file.mode, file.text.len()));

@@ -2,7 +2,7 @@
 //! option is one argument of its own, and a CSV list goes through [`csv::encode`].
 
 use super::csv;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::build_arg::{ContextSource, KeyValue};
 use crate::inputs::dockerfile::{BUILTIN_FRONTEND, SYNTAX_ARG};
 use crate::lease::RunnerPaths;
@@ -14,11 +14,19 @@ pub const DOCKERFILE_DIR: &str = "dockerfile";
 /// The metadata file below [`RunnerPaths::run`].
 pub const METADATA_FILE: &str = "metadata.json";
 
+/// What BuildKit may pull, below [`RunnerPaths::run`].
+pub const SOURCE_POLICY_FILE: &str = "source-policy.json";
+
 /// The daemon's socket below [`RunnerPaths::run`].
 pub const SOCKET: &str = "buildkitd.sock";
 
 /// The directory below [`RunnerPaths::secrets`] that holds Docker's `config.json`.
 pub const DOCKER_CONFIG_DIR: &str = "docker";
+
+/// Where the runner listens for the caller's SSH agent number `index`.
+pub fn agent_socket(paths: &RunnerPaths, index: usize) -> String {
+    format!("{}/agent-{index}", paths.secrets)
+}
 
 /// The name of a secret's file below [`RunnerPaths::secrets`]; an id may hold dots, so it gets a prefix.
 pub fn secret_file(id: &str) -> String {
@@ -108,6 +116,12 @@ pub fn argv(solve: &Solve, paths: &RunnerPaths) -> Result<Vec<String>> {
     if let Some(bytes) = solve.shm_size {
         option("shm-size", &bytes.to_string());
     }
+    if let Some(provenance) = &solve.attestations.provenance {
+        option("attest:provenance", &provenance.option()?);
+    }
+    if let Some(sbom) = &solve.attestations.sbom {
+        option("attest:sbom", &sbom.option()?);
+    }
     for (index, context) in solve.contexts.iter().enumerate() {
         let source = match &context.source {
             ContextSource::Directory(_) => format!("local:{}", local_name(index)),
@@ -120,12 +134,23 @@ pub fn argv(solve: &Solve, paths: &RunnerPaths) -> Result<Vec<String>> {
             argv.push(format!("--local={}={}", local_name(index), extra_context_path(paths, &context.name)));
         }
     }
+    if solve.pull_from.is_some() {
+        argv.push(format!("--source-policy-file={}/{SOURCE_POLICY_FILE}", paths.run));
+    }
     if solve.network == Network::Host {
         argv.push("--allow=network.host".to_owned());
     }
     for id in &solve.secret_ids {
         let file = format!("{}/{}", paths.secrets, secret_file(id));
         argv.push(format!("--secret={}", csv::encode(&[format!("id={id}"), format!("src={file}")])?));
+    }
+    for (index, id) in solve.ssh_ids.iter().enumerate() {
+        let socket = agent_socket(paths, index);
+        if socket.contains([',', '=']) {
+            // Several paths would be key files, which this is not.
+            return Err(Error::new(ErrorKind::State, format!("buildctl cannot be given the socket `{socket}`")));
+        }
+        argv.push(format!("--ssh={id}={socket}"));
     }
     for (index, export) in solve.exports.iter().enumerate() {
         argv.push(format!("--output={}", export.spec.to_buildctl(Some(&output_path(paths, index)))?));
@@ -136,6 +161,7 @@ pub fn argv(solve: &Solve, paths: &RunnerPaths) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inputs::attestation::Asked;
     use crate::inputs::build_arg::BuildContext;
     use crate::inputs::output::{OutputKind, OutputSpec};
     use crate::plan::{Export, Purpose};
@@ -170,6 +196,8 @@ mod tests {
                 },
             ],
             secret_ids: vec!["token".to_owned()],
+            ssh_ids: vec!["default".to_owned(), "deploy".to_owned()],
+            attestations: Asked::parse(Some("max"), Some("generator=r.example/scan:1"), &[""; 0]).unwrap().into(),
             exports: vec![
                 Export::push(&[Reference::parse_push_target("r.example/app:1").unwrap()]),
                 Export {
@@ -195,10 +223,14 @@ mod tests {
                 "--opt=target=app",
                 "--opt=build-arg:V=a,b\"c=d",
                 "--opt=no-cache=one,two",
+                "--opt=attest:provenance=mode=max",
+                "--opt=attest:sbom=generator=r.example/scan:1",
                 "--opt=context:a/b=local:extra0",
                 "--opt=context:img=docker-image://docker.io/library/alpine",
                 "--local=extra0=/r/extra/a%2Fb",
                 "--secret=id=token,src=/r/secrets/secret-token",
+                "--ssh=default=/r/secrets/agent-0",
+                "--ssh=deploy=/r/secrets/agent-1",
                 "--output=type=image,name=r.example/app:1,push=true",
                 "--output=type=tar,dest=/r/output/1",
             ]

@@ -44,6 +44,13 @@ impl Failure {
                 "the runner's disk is full: set `disk_gb` in `.build-spec.ncl`, or build less at once".to_owned(),
             );
         }
+        if self.error.contains("denied by policy") {
+            hints.push(
+                "`pull_from` of the operator's policy allows no image from there, nor does it when a base image's `ONBUILD` or a \
+                 frontend asks for it: `lian-build plan` shows the line"
+                    .to_owned(),
+            );
+        }
         match self.exit_code {
             Some(126) => hints.push("exit code 126: the command is there but cannot be executed".to_owned()),
             Some(127) => hints.push("exit code 127: the command is not in the image at this step".to_owned()),

@@ -1,5 +1,6 @@
 //! Runs BuildKit on the runner and understands what it says.
 
+pub mod agents;
 mod build_state;
 pub mod buildctl;
 pub mod buildkitd;
@@ -8,6 +9,7 @@ mod failure;
 pub mod oom;
 pub mod rawjson;
 pub mod secret_store;
+pub mod source_policy;
 pub mod status;
 mod step;
 mod step_log;

@@ -17,13 +17,17 @@ pub type SecretFile = (String, SecretSlice<u8>);
 /// The longest part of a name, in bytes: what a tar header holds.
 const MAX_PART: usize = 100;
 
-/// Checks the directory and unpacks the archive on standard input below it. `$1` is the directory.
+/// Checks the directory `$1`, and becomes the rest in it.
 const SCRIPT: &str = r#"set -eu
 umask 077
 cd -- "$1" || { echo 'the secrets directory does not exist'; exit 3; }
 test "$(stat -f -c %T .)" = tmpfs || { echo 'the secrets directory is not a tmpfs'; exit 3; }
 test "$(stat -c '%a %u' .)" = "700 $(id -u)" || { echo 'the secrets directory is not private'; exit 3; }
-exec tar -x -f - --no-same-owner"#;
+shift
+exec "$@""#;
+
+/// Unpacks the archive on standard input.
+const UNPACK: &[&str] = &["tar", "-x", "-f", "-", "--no-same-owner"];
 
 /// Where [`put`] writes the file of that name.
 ///
@@ -45,16 +49,29 @@ pub async fn put(session: &Session, endpoint: &Endpoint, files: &[SecretFile]) -
         return Ok(());
     }
     let archive = pack(files)?;
-    let output =
-        session.run(&["sh", "-c", SCRIPT, "put-secrets", &endpoint.paths.secrets], Some(archive.as_slice())).await?;
+    inside(session, endpoint, "secrets", UNPACK, Some(archive.as_slice())).await
+}
+
+/// Runs a command in the endpoint's secrets directory, once that is seen to be a private tmpfs. `what` is what goes there.
+///
+/// # Errors
+/// [`ErrorKind::Credentials`] when it is not, or the command fails; [`ErrorKind::Runner`] when the connection is lost.
+pub(super) async fn inside(
+    session: &Session,
+    endpoint: &Endpoint,
+    what: &str,
+    command: &[&str],
+    stdin: Option<&[u8]>,
+) -> Result<()> {
+    let directory = endpoint.paths.secrets.as_str();
+    let argv: Vec<&str> =
+        ["sh", "-c", SCRIPT, "in-secrets", directory].into_iter().chain(command.iter().copied()).collect();
+    let output = session.run(&argv, stdin).await?;
     if output.success() {
         return Ok(());
     }
     let said = format!("{} {}", crate::sanitise::line(&output.stdout_text()), output.stderr_text());
-    Err(Error::new(
-        ErrorKind::Credentials,
-        format!("the runner refused the secrets in `{}`: {}", endpoint.paths.secrets, said.trim()),
-    ))
+    Err(Error::new(ErrorKind::Credentials, format!("the runner refused the {what} in `{directory}`: {}", said.trim())))
 }
 
 /// Removes every file below the endpoint's secrets directory.

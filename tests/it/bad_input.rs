@@ -126,14 +126,14 @@ fn names_and_values() {
         (&["-t", "app\nother"], "it holds a line break"),
         (&["-t", ""], "invalid image name ``"),
         (&["--provider", "locl"], "local"),
-        (&["--provider", "hcloud"], "not part of this version"),
+        (&["--provider", "proxmox"], "PROXMOX_VE_ENDPOINT"),
         (&["--workspace", "Not A Name"], "not-a-name"),
         (&["--actor", "ci"], "--workspace"),
         (&["--actor-id", "a b"], "lower-case letters and digits"),
         (&["--platform", "linux/arm64,linux/amd64"], "more than one platform"),
         (&["--platform", "windows/arm64"], "windows/arm64"),
         (&["--runner-type", "cax12"], "cax11"),
-        (&["--directives", "ci.ncl"], "not part of this version"),
+        (&["--directives", "ci.ncl"], "the directives `ci.ncl` cannot be found"),
         (&["--nats-subject-prefix", "Not.Valid"], "Not.Valid"),
         (&["--nats-url", "http://example"], "nats://"),
         (&["--output", "type=ocl,dest=x"], "type=oci"),
@@ -172,7 +172,7 @@ fn a_directory_with_commas_and_quotes_is_built() {
 fn environment_that_cannot_be_followed() {
     let sandbox = project();
     for (name, value, text) in [
-        ("ORCHESTRATOR_URL", "https://pool.example", "vm-pool"),
+        ("ORCHESTRATOR_URL", "http://pool.example", "https"),
         ("BUILDKIT_WORKSPACE", "Not A Name", "not-a-name"),
         ("BUILDKIT_PROGRESS", "fancy", "fancy"),
         ("LIAN_LOCAL_CACHE_GB", "lots", "LIAN_LOCAL_CACHE_GB"),

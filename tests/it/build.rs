@@ -86,8 +86,7 @@ fn a_signal_ends_the_run_after_the_release() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let sandbox = Sandbox::new();
         sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
-        let mut running = sandbox
-            .start(sandbox.command().arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]));
+        let mut running = sandbox.start(&mut sandbox.build_command());
         running.wait_for(" the-step-runs");
         running.signal(signal);
         let envelope = running.wait().assert_code(code).envelope();
@@ -180,8 +179,7 @@ fn a_panic_of_our_own_leaves_no_runner_behind() {
 fn a_killed_daemon_is_the_runners_fault_and_tried_once_more() {
     let sandbox = Sandbox::new();
     sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
-    let mut running = sandbox
-        .start(sandbox.command().arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]));
+    let mut running = sandbox.start(&mut sandbox.build_command());
     for _ in 0..2 {
         running.wait_for(" the-step-runs");
         kill_daemon_of(&running);
@@ -270,8 +268,7 @@ fn host_networking_is_granted_when_it_is_asked_for() {
 fn a_release_that_cannot_be_confirmed_beats_every_other_code() {
     let sandbox = Sandbox::new();
     sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
-    let mut running = sandbox
-        .start(sandbox.command().arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]));
+    let mut running = sandbox.start(&mut sandbox.build_command());
     running.wait_for(" the-step-runs");
     let leases = sandbox.path().join("cache/lian-build/leases");
     let lease =

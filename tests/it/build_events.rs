@@ -50,8 +50,7 @@ async fn a_server_that_dies_in_the_middle_changes_nothing_and_the_next_run_tells
     // The step waits until this test lets it go: steps share the network of the machine.
     let gate = Gate::new();
     sandbox.dockerfile_on_base(&format!("RUN echo the-step-runs; {}", gate.wait()));
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
+    let mut command = sandbox.build_command();
     command.env("NATS_URL", server.address()).env("NATS_NKEY_SEED", server.seed());
     let mut running = sandbox.start(&mut command);
     running.wait_for(" the-step-runs");

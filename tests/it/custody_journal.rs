@@ -3,38 +3,20 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lian_build::error::ErrorKind;
-use lian_build::ids::{LeaseId, RunId};
-use lian_build::lease::{Holder, Journal, LeaseRecord, LeaseState, OwnerId, RECORD_VERSION};
+use lian_build::ids::LeaseId;
+use lian_build::lease::{Holder, Journal, LeaseRecord, LeaseState, RECORD_VERSION};
 use lian_build::process::Cmd;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::support::environment;
+use crate::support::{environment, request};
 
 /// Tells [`holder`] where the journal is.
 const JOURNAL_DIR: &str = "LIAN_TEST_JOURNAL_DIR";
 
 fn record() -> LeaseRecord {
-    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
-    LeaseRecord {
-        version: RECORD_VERSION,
-        lease_id: LeaseId::new(),
-        provider: "fake".to_owned(),
-        backend: "one".to_owned(),
-        owner: OwnerId::derive("test"),
-        run_id: RunId::new(),
-        workspace: "shop".parse().unwrap(),
-        tier: "cax11".to_owned(),
-        attempt: 1,
-        holder: Holder::current(),
-        reaper: None,
-        may_be_kept: false,
-        created_at: now,
-        expires_at: now + SignedDuration::from_mins(20),
-        hard_deadline: now + SignedDuration::from_hours(2),
-        state: LeaseState::Intent,
-    }
+    LeaseRecord::of(&request("test", 1.0, Timestamp::now()), "fake", "one".to_owned(), None)
 }
 
 fn file(journal: &Journal, lease: &LeaseId, extension: &str) -> std::path::PathBuf {
@@ -51,20 +33,21 @@ fn every_step_is_on_disk_when_it_returns() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::new(dir.path());
     let record = record();
-    let lease = record.lease_id.clone();
+    let lease = record.labels.lease_id.clone();
     let mut entry = journal.begin(record.clone()).unwrap();
     assert_eq!(on_disk(&journal, &lease), serde_json::to_value(&record).unwrap());
+    assert_eq!(on_disk(&journal, &lease)["lease_id"], lease.as_str());
     entry.step(LeaseState::Created { remote_id: "42".to_owned() }).unwrap();
     assert_eq!(
         (on_disk(&journal, &lease)["state"].as_str(), entry.record().state.name()),
         (Some("created"), "created")
     );
-    entry.renew(record.hard_deadline).unwrap();
+    entry.renew(record.labels.hard_deadline).unwrap();
     entry.set_reaper(Holder::current()).unwrap();
     let seen: LeaseRecord = serde_json::from_value(on_disk(&journal, &lease)).unwrap();
-    assert_eq!((seen.expires_at, seen.reaper), (record.hard_deadline, Holder::current()));
+    assert_eq!((seen.labels.expires_at, seen.reaper), (record.labels.hard_deadline, Holder::current()));
     // A step that does not exist changes nothing.
-    entry.step(LeaseState::Released { verified_at: record.created_at }).unwrap_err();
+    entry.step(LeaseState::Released { verified_at: record.labels.created_at }).unwrap_err();
     assert_eq!(on_disk(&journal, &lease)["state"], "created");
     assert!(!file(&journal, &lease, "new").exists());
     entry.remove();
@@ -106,7 +89,7 @@ async fn the_intent_is_flushed_with_its_name_before_begin_returns() {
 async fn holder() {
     let journal = Journal::new(&environment().path(JOURNAL_DIR).unwrap());
     let entry = journal.begin(record()).unwrap();
-    println!("\nholds {}", entry.record().lease_id);
+    println!("\nholds {}", entry.record().labels.lease_id);
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
 }
@@ -130,7 +113,8 @@ async fn what_a_process_holds_nobody_takes_and_what_it_leaves_anybody_may() {
     let (records, unreadable) = journal.read().unwrap();
     assert!(unreadable.is_empty() && records.len() == 1 && records[0].held, "{records:?}");
     assert!(journal.adopt(&lease).await.unwrap().is_none());
-    let again = LeaseRecord { lease_id: lease.clone(), ..record() };
+    let mut again = record();
+    again.labels.lease_id = lease.clone();
     let error = journal.begin(again).unwrap_err();
     assert!(error.to_string().contains("nothing is leased"), "{error}");
 
@@ -155,23 +139,23 @@ async fn what_a_crash_or_another_version_left_is_said_and_hides_nothing() {
     let journal = Journal::new(dir.path());
     assert!(journal.read().unwrap().0.is_empty());
     let whole = record();
-    let lease = whole.lease_id.clone();
+    let lease = whole.labels.lease_id.clone();
     drop(journal.begin(whole.clone()).unwrap());
     // A write that never got its name: the record before it counts.
     write(&file(&journal, &lease, "new"), "{\"version\":1,\"lea");
     let torn = LeaseId::new();
     write(&file(&journal, &torn, "json"), "{\"version\":1,\"lea");
     let newer = LeaseRecord { version: RECORD_VERSION + 1, ..record() };
-    write(&file(&journal, &newer.lease_id, "json"), &serde_json::to_string(&newer).unwrap());
+    write(&file(&journal, &newer.labels.lease_id, "json"), &serde_json::to_string(&newer).unwrap());
     std::fs::create_dir(file(&journal, &LeaseId::new(), "json")).unwrap();
 
     let (records, unreadable) = journal.read().unwrap();
-    assert_eq!(records.iter().map(|found| &found.record.lease_id).collect::<Vec<_>>(), [&lease]);
+    assert_eq!(records.iter().map(|found| &found.record.labels.lease_id).collect::<Vec<_>>(), [&lease]);
     let why = |lease: &LeaseId| &unreadable.iter().find(|(path, _)| *path == file(&journal, lease, "json")).unwrap().1;
     assert_eq!(unreadable.len(), 3);
     assert!(why(&torn).contains("EOF"), "{}", why(&torn));
-    assert!(why(&newer.lease_id).contains("version is 2"), "{}", why(&newer.lease_id));
-    for bad in [&torn, &newer.lease_id] {
+    assert!(why(&newer.labels.lease_id).contains("version is 2"), "{}", why(&newer.labels.lease_id));
+    for bad in [&torn, &newer.labels.lease_id] {
         assert_eq!(journal.adopt(bad).await.unwrap_err().kind(), ErrorKind::State);
         assert!(file(&journal, bad, "json").exists());
     }
@@ -188,7 +172,7 @@ fn a_record_that_cannot_be_written_is_no_lease_and_leaves_nothing() {
     std::fs::create_dir(journal.dir()).unwrap();
     let record = record();
     // The name of the new file is taken by what cannot be removed.
-    let taken = file(&journal, &record.lease_id, "new");
+    let taken = file(&journal, &record.labels.lease_id, "new");
     std::fs::create_dir(&taken).unwrap();
     let error = journal.begin(record.clone()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::State);
@@ -199,23 +183,51 @@ fn a_record_that_cannot_be_written_is_no_lease_and_leaves_nothing() {
 }
 
 #[test]
-fn what_a_process_left_before_its_record_had_a_name_goes_when_it_is_old() {
+fn what_a_process_left_before_its_record_had_a_name_goes_when_it_is_dead() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::new(dir.path());
     let whole = record();
-    let lease = whole.lease_id.clone();
+    let lease = whole.labels.lease_id.clone();
     let entry = journal.begin(whole).unwrap();
-    let nameless = LeaseId::new();
-    for extension in ["lock", "new"] {
-        write(&file(&journal, &nameless, extension), "");
+    let (dead, living) = (LeaseId::new(), LeaseId::new());
+    for nameless in [&dead, &living] {
+        write(&file(&journal, nameless, "lock"), "");
+        write(&file(&journal, nameless, "new"), "");
     }
-    let count = || std::fs::read_dir(journal.dir()).unwrap().count();
-    journal.tidy(Timestamp::now());
-    assert_eq!(count(), 4);
-    journal.tidy(Timestamp::now() + SignedDuration::from_mins(11));
-    assert_eq!(count(), 2);
+    let lock = std::fs::File::open(file(&journal, &living, "lock")).unwrap();
+    lock.lock().unwrap();
+    journal.tidy();
+    assert!(!file(&journal, &dead, "lock").exists() && !file(&journal, &dead, "new").exists());
+    assert!(file(&journal, &living, "lock").exists() && file(&journal, &living, "new").exists());
     // What has a record is not touched, whether anybody holds it or not.
-    drop(entry);
-    journal.tidy(Timestamp::now() + SignedDuration::from_hours(11));
+    drop((lock, entry));
+    journal.tidy();
     assert!(file(&journal, &lease, "json").exists() && file(&journal, &lease, "lock").exists());
+    assert_eq!(std::fs::read_dir(journal.dir()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_sweep_that_looks_at_every_lock_keeps_no_lease_from_its_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::new(dir.path());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    journal.tidy();
+                }
+            });
+        }
+        for _ in 0..100 {
+            let begun = journal.begin(record());
+            if begun.is_err() {
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            begun.unwrap().remove();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    journal.tidy();
+    assert_eq!(std::fs::read_dir(journal.dir()).unwrap().count(), 0);
 }

@@ -55,8 +55,8 @@ fn leftovers(sandbox: &Sandbox, record: &LeaseRecord) -> Vec<Leftovers> {
     let dirs =
         ["/run/lian-build".into(), sandbox.path().join("cache/lian-build/leases"), sandbox.state().join("leases")];
     vec![
-        Leftovers::of(record.lease_id.as_str(), dirs),
-        Leftovers::of(record.run_id.to_string(), []),
+        Leftovers::of(record.labels.lease_id.as_str(), dirs),
+        Leftovers::of(record.labels.run_id.to_string(), []),
         Leftovers::of(sandbox.path().to_string_lossy(), [sandbox.path().join("tmp")]),
     ]
 }
@@ -74,8 +74,8 @@ fn a_build_that_is_killed_leaves_nothing() {
     let sandbox = Sandbox::new();
     let running = endless_build(&sandbox);
     let record = recorded(&sandbox);
-    assert!(is_alive(record.reaper.as_ref()) && is_alive(record.holder.as_ref()));
-    assert_ne!(record.reaper, record.holder);
+    assert!(is_alive(record.reaper.as_ref()) && is_alive(record.labels.holder.as_ref()));
+    assert_ne!(record.reaper, record.labels.holder);
     let left = leftovers(&sandbox, &record);
     assert!(left.iter().all(|left| !left.find().is_empty()));
     running.signal(Signal::KILL);
@@ -147,9 +147,7 @@ fn a_reaper_that_is_killed_costs_the_build_nothing() {
     let sandbox = Sandbox::new();
     let gate = Gate::new();
     sandbox.dockerfile_on_base(&format!("RUN echo step $((1 + 1)) runs; {}", gate.wait()));
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
-    let mut running = sandbox.start(&mut command);
+    let mut running = sandbox.start(&mut sandbox.build_command());
     running.wait_for(RUNS);
     let reaper = recorded(&sandbox).reaper.unwrap();
     kill(reaper.pid());

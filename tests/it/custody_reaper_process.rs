@@ -11,13 +11,13 @@ use lian_build::clock::SystemClock;
 use lian_build::custody::{Custodian, REAPER_SUBCOMMAND, Timing};
 use lian_build::error::ErrorKind;
 use lian_build::ids::LeaseId;
-use lian_build::lease::{Holder, HolderState, Journal, LeaseRecord, LeaseState, RECORD_VERSION};
+use lian_build::lease::{Holder, HolderState, Journal, LeaseRecord};
 use lian_build::provider::{ProviderConfig, Released};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::LocalMachine;
+use crate::support::{LocalMachine, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lian-build");
 
@@ -74,38 +74,10 @@ fn in_an_hour() -> Timestamp {
 
 /// A lease that was asked for and left no trace but its record.
 fn on_record(machine: &LocalMachine, journal: &Journal) -> LeaseRecord {
-    let request = machine.request(1.0);
     let provider = ProviderConfig::Local(machine.config.clone()).open().unwrap();
-    let record = LeaseRecord {
-        version: RECORD_VERSION,
-        lease_id: request.lease_id,
-        provider: provider.name().to_owned(),
-        backend: provider.backend(),
-        owner: request.owner,
-        run_id: request.run_id,
-        workspace: request.workspace,
-        tier: request.tier.name,
-        attempt: 1,
-        holder: request.holder,
-        reaper: None,
-        may_be_kept: false,
-        created_at: request.created_at,
-        expires_at: request.expires_at,
-        hard_deadline: request.hard_deadline,
-        state: LeaseState::Intent,
-    };
+    let record = LeaseRecord::of(&machine.request(1.0), provider.name(), provider.backend(), None);
     drop(journal.begin(record.clone()).unwrap());
     record
-}
-
-fn wait_until(what: &str, happened: impl Fn() -> bool) {
-    for _ in 0..400 {
-        if happened() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(25));
-    }
-    panic!("waited in vain until {what}");
 }
 
 #[test]
@@ -126,7 +98,7 @@ fn what_it_does_not_understand_is_refused_and_changes_nothing() {
     let journal = Journal::new(&machine.path().join("state"));
     let record = on_record(&machine, &journal);
     let mut reaper = Reaper::start(&machine, &journal);
-    reaper.tell(&json!({ "message": "hold", "lease_id": record.lease_id, "hard_deadline": in_an_hour() }));
+    reaper.tell(&json!({ "message": "hold", "lease_id": record.labels.lease_id, "hard_deadline": in_an_hour() }));
     for odd in [json!({ "message": "dance" }), json!(7), json!({ "message": "released", "lease_id": "../x" })] {
         assert_eq!(reaper.ask(&odd)["answer"], "refused", "{odd}");
     }
@@ -142,8 +114,8 @@ fn what_is_kept_stays_on_record_until_the_reaper_is_told_to_end() {
     let journal = Journal::new(&machine.path().join("state"));
     let record = on_record(&machine, &journal);
     let mut reaper = Reaper::start(&machine, &journal);
-    reaper.tell(&json!({ "message": "hold", "lease_id": record.lease_id, "hard_deadline": in_an_hour() }));
-    reaper.tell(&json!({ "message": "keep", "lease_id": record.lease_id, "until": in_an_hour() }));
+    reaper.tell(&json!({ "message": "hold", "lease_id": record.labels.lease_id, "hard_deadline": in_an_hour() }));
+    reaper.tell(&json!({ "message": "keep", "lease_id": record.labels.lease_id, "until": in_an_hour() }));
     let Reaper { mut child, stream } = reaper;
     drop(stream);
     // Everybody sees that somebody sees to it.
@@ -161,7 +133,7 @@ fn what_is_kept_goes_when_its_time_is_over() {
     let record = on_record(&machine, &journal);
     let mut reaper = Reaper::start(&machine, &journal);
     let until = Timestamp::now() + SignedDuration::from_millis(300);
-    reaper.tell(&json!({ "message": "keep", "lease_id": record.lease_id, "until": until }));
+    reaper.tell(&json!({ "message": "keep", "lease_id": record.labels.lease_id, "until": until }));
     assert!(reaper.wait().success());
     assert!(Timestamp::now() >= until);
     assert!(journal.read().unwrap().0.is_empty());
@@ -204,7 +176,7 @@ async fn a_reaper_that_died_is_replaced_before_the_next_lease() {
     let first = custodian.begin(machine.request(1.0)).await.unwrap();
     let reaper = |lease: &LeaseId| {
         let records = journal.read().unwrap().0;
-        records.into_iter().find(|found| found.record.lease_id == *lease).unwrap().record.reaper.unwrap()
+        records.into_iter().find(|found| found.record.labels.lease_id == *lease).unwrap().record.reaper.unwrap()
     };
     let died = reaper(first.id());
     kill_process(Pid::from_raw(died.pid().cast_signed()).unwrap(), Signal::KILL).unwrap();

@@ -18,7 +18,7 @@ fn start<'a, S: AsRef<OsStr>>(
     args: impl IntoIterator<Item = S>,
 ) -> Running<'a> {
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", dockerd.host()).arg("build").arg(sandbox.context());
+    command.envs(dockerd.environment()).arg("build").arg(sandbox.context());
     sandbox.start(command.args(["--provider", "docker_local", "--progress=plain"]).args(args))
 }
 
@@ -100,7 +100,7 @@ fn no_secret_is_seen_from_outside_and_a_killed_build_leaves_nothing() {
   wc -c </run/secrets/token; sleep 600",
     );
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", dockerd.host()).env("LIAN_SECRET_TOKEN", SECRET).arg("build").arg(sandbox.context());
+    command.envs(dockerd.environment()).env("LIAN_SECRET_TOKEN", SECRET).arg("build").arg(sandbox.context());
     let mut running = sandbox.start(command.args(["--provider=docker_local", "--progress=plain", "--secret=id=token"]));
     running.wait_for(&format!(" {}", SECRET.len()));
     let victim = Victim::of(&sandbox);
@@ -174,11 +174,13 @@ fn a_plan_names_the_provider_and_its_refusal() {
     let sandbox = Sandbox::new();
     sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", Dockerd::of_the_tests().host()).arg("plan").arg(sandbox.context());
+    command.env("DOCKER_HOST", Dockerd::of_the_tests().host()).env("LIAN_LOCAL_CACHE_GB", "3");
+    command.arg("plan").arg(sandbox.context());
     let planned = sandbox.start(command.args(["--provider='docker_local", "--format=json"])).wait();
     let document: Value = serde_json::from_str(&planned.assert_code(0).stdout).unwrap();
     assert_eq!(document["plan"]["provider"], "docker_local", "{document}");
     assert!(document["plan"]["price"].as_str().unwrap().contains("docker_local"), "{document}");
+    assert_eq!(document["plan"]["cache"]["kept_bytes"], 3_u64 << 30, "{document}");
 }
 
 /// Docker for everyone: passes each connection to a socket in `dir` on to the daemon, which only root reaches.
@@ -218,6 +220,8 @@ fn an_ordinary_user_gets_a_container_without_asking() {
         .args(["-u", &user, "--", "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", "USER=ann"])
         .arg(format!("HOME={}", home.display()))
         .arg(format!("DOCKER_HOST={}", open_to_all(&dockerd, dir.path())))
+        // What would be kept would be left in the tests' daemon.
+        .arg("LIAN_LOCAL_CACHE_GB=0")
         .arg(&program)
         .arg("build")
         .arg(&context)

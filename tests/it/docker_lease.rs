@@ -1,45 +1,25 @@
 //! `'docker_local` against a real daemon, beyond what every provider must do: what is in the container, whose it is, and
 //! what becomes of a request that nobody hears the answer of.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use jiff::{SignedDuration, Timestamp};
 use lian_build::error::ErrorKind;
-use lian_build::ids::{LeaseId, RunId};
-use lian_build::lease::{CgroupVersion, Holder, Isolation, LeaseRequest, MemoryLimit, OwnerId};
+use lian_build::ids::LeaseId;
+use lian_build::lease::{CgroupVersion, Isolation, LeaseRequest, MemoryLimit, OwnerId};
 use lian_build::provider::docker_local::{DockerLocalConfig, DockerLocalProvider};
 use lian_build::provider::{ComputeProvider as _, Released};
 use lian_build::remote::Session;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{DockerMachine, tier};
+use crate::support::{self, DockerMachine, tier};
 
 const MB: u64 = 1 << 20;
 
-fn request(memory_gb: f64) -> LeaseRequest {
-    let now = Timestamp::now();
-    LeaseRequest {
-        lease_id: LeaseId::new(),
-        run_id: RunId::new(),
-        workspace: "test".parse().unwrap(),
-        actor_id: "tester".parse().unwrap(),
-        tier: tier(memory_gb),
-        memory_is_explicit: true,
-        attempt: 1,
-        owner: OwnerId::derive("test"),
-        created_at: now,
-        expires_at: now + SignedDuration::from_mins(20),
-        hard_deadline: now + SignedDuration::from_hours(1),
-        holder: Holder::current(),
-        may_be_kept: false,
-    }
+pub(crate) fn request(memory_gb: f64) -> LeaseRequest {
+    support::request("test", memory_gb, Timestamp::now())
 }
 
-async fn acquire(
+pub(crate) async fn acquire(
     provider: &DockerLocalProvider,
     request: &LeaseRequest,
 ) -> lian_build::error::Result<lian_build::lease::Endpoint> {
@@ -57,7 +37,9 @@ async fn the_container_has_the_tiers_limits_and_named_capabilities() {
     let endpoint = acquire(&provider, &request).await.unwrap();
     assert_eq!(endpoint.isolation, Isolation::Container);
     assert!(endpoint.notes.iter().any(|note| note.contains("SYS_ADMIN")), "{:?}", endpoint.notes);
-    assert_eq!(endpoint.warnings, [""; 0], "the image is the one that this version makes");
+    // The image is the one that this version makes; of its own the daemon may warn.
+    let warnings: Vec<&String> = endpoint.warnings.iter().filter(|one| !one.starts_with("Docker warns: ")).collect();
+    assert_eq!(warnings, [""; 0]);
 
     let seen = inspect(&machine, &request.lease_id);
     let host = &seen["HostConfig"];
@@ -285,7 +267,7 @@ async fn a_lease_of_another_daemon_is_not_called_gone() {
     let (machine, request) = (DockerMachine::new(), request(0.5));
     acquire(&machine.provider(), &request).await.unwrap();
     machine.dockerd.docker(&["rm", "--force", "--volumes", request.lease_id.as_str()]);
-    let daemon = machine.config.runtime_dir.join("docker").join(request.lease_id.as_str()).join("daemon");
+    let daemon = machine.config.runtime_dir.join("docker").join(request.lease_id.as_str()).join("backend");
     let id = std::fs::read(&daemon).unwrap();
     std::fs::write(&daemon, "another").unwrap();
     let error = machine.provider().release(&request.lease_id).await.unwrap_err();
@@ -294,99 +276,6 @@ async fn a_lease_of_another_daemon_is_not_called_gone() {
     assert_eq!(std::fs::read(&daemon).unwrap(), b"another", "its keys are still needed");
     std::fs::write(&daemon, id).unwrap();
     assert_eq!(machine.provider().release(&request.lease_id).await.unwrap(), Released::AlreadyGone);
-    machine.assert_nothing_of(&request.lease_id);
-}
-
-/// Stands before the daemon and passes everything on; the first request to create waits until it is let through.
-fn holding_proxy(machine: &DockerMachine) -> (String, Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>) {
-    let path = machine.path().join("d.sock");
-    let (came, go) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
-    let listener = UnixListener::bind(&path).unwrap();
-    let (daemon, seen, gate) = (machine.dockerd.socket(), Arc::clone(&came), Arc::clone(&go));
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let (daemon, seen, gate) = (daemon.clone(), Arc::clone(&seen), Arc::clone(&gate));
-            tokio::spawn(async move {
-                let mut daemon = UnixStream::connect(daemon).await.unwrap();
-                let mut head = vec![0; 64 << 10];
-                let read = client.read(&mut head).await.unwrap();
-                if String::from_utf8_lossy(&head[..read]).contains("/containers/create") {
-                    seen.notify_one();
-                    gate.notified().await;
-                }
-                daemon.write_all(&head[..read]).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut daemon).await;
-            });
-        }
-    });
-    (format!("unix://{}", path.display()), came, go)
-}
-
-/// A release that is dropped, for it took too long, leaves it to the next one to wait for the request under way.
-#[tokio::test]
-async fn each_release_waits_for_the_request_under_way() {
-    let (machine, request) = (DockerMachine::new(), request(0.5));
-    let (host, came, go) = holding_proxy(&machine);
-    let provider = DockerLocalProvider::new(DockerLocalConfig { host, ..machine.config.clone() });
-    tokio::select! {
-        _ = acquire(&provider, &request) => panic!("its request is held back"),
-        () = came.notified() => {}
-    }
-    // As if it had gone out long ago.
-    let marker = machine.config.runtime_dir.join("docker").join(request.lease_id.as_str()).join("creating");
-    let long_ago = std::time::SystemTime::from(jiff::Timestamp::now()) - std::time::Duration::from_secs(3600);
-    std::fs::File::options().write(true).open(marker).unwrap().set_modified(long_ago).unwrap();
-    let moment = std::time::Duration::from_millis(500);
-    for _ in 0..2 {
-        let early = tokio::time::timeout(moment, provider.release(&request.lease_id)).await;
-        assert!(early.is_err(), "{early:?} while the request is under way");
-    }
-    go.notify_one();
-    assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::Destroyed);
-    machine.assert_nothing_of(&request.lease_id);
-    machine.assert_empty();
-}
-
-/// Stands before the daemon and passes everything on, but cuts the connection before the first answer to `create`.
-fn cutting_proxy(machine: &DockerMachine) -> (String, Arc<AtomicBool>) {
-    let (path, cut) = (machine.path().join("d.sock"), Arc::new(AtomicBool::new(false)));
-    let listener = UnixListener::bind(&path).unwrap();
-    let (daemon, has_cut) = (machine.dockerd.socket(), Arc::clone(&cut));
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let (daemon, has_cut) = (daemon.clone(), Arc::clone(&has_cut));
-            tokio::spawn(async move {
-                let mut daemon = UnixStream::connect(daemon).await.unwrap();
-                let mut head = vec![0; 64 << 10];
-                let read = client.read(&mut head).await.unwrap();
-                daemon.write_all(&head[..read]).await.unwrap();
-                let is_create = String::from_utf8_lossy(&head[..read]).contains("/containers/create");
-                if is_create && !has_cut.load(Ordering::SeqCst) {
-                    // The daemon answers, so it has done it; nobody hears it.
-                    let (mut answers, mut requests) = daemon.split();
-                    let mut answer = [0; 1];
-                    tokio::select! {
-                        _ = tokio::io::copy(&mut client, &mut requests) => {}
-                        answered = answers.read(&mut answer) => assert_eq!(answered.unwrap(), 1),
-                    }
-                    has_cut.store(true, Ordering::SeqCst);
-                    return;
-                }
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut daemon).await;
-            });
-        }
-    });
-    (format!("unix://{}", path.display()), cut)
-}
-
-#[tokio::test]
-async fn a_request_whose_answer_was_lost_is_found_by_its_name() {
-    let (machine, request) = (DockerMachine::new(), request(0.5));
-    let (host, cut) = cutting_proxy(&machine);
-    let provider = DockerLocalProvider::new(DockerLocalConfig { host, ..machine.config.clone() });
-    acquire(&provider, &request).await.unwrap();
-    assert!(cut.load(Ordering::SeqCst), "no answer was lost");
-    assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::Destroyed);
     machine.assert_nothing_of(&request.lease_id);
 }
 

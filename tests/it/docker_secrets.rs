@@ -44,7 +44,7 @@ async fn a_secret_and_a_login_leave_no_trace() {
         gate.wait()
     ));
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", dockerd.host()).arg("build").arg(sandbox.context());
+    command.envs(dockerd.environment()).arg("build").arg(sandbox.context());
     command.args(["--provider", "docker_local", "--workspace", &workspace, "--progress=plain", "--format=json"]);
     command.args(["--secret", &format!("id=token,src={}", source.display())]);
     command.args(["-t", &format!("{}/private/app:1", registry.host()), "--insecure-registry", registry.host()]);

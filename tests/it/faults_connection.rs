@@ -26,9 +26,7 @@ fn the_log_goes_on_at_the_exact_byte() {
     let count = |from: u32, to: u32| format!("seq {from} {to} | sed 's/.*/line-& /'");
     let step = format!("RUN {}; {}; {}; exit 0", count(1, 500), gate.wait(), count(501, 3000));
     sandbox.dockerfile_on_base(&step);
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
-    let mut running = sandbox.start(&mut command);
+    let mut running = sandbox.start(&mut sandbox.build_command());
     running.wait_for(" line-500");
     Victim::of(&sandbox).kill_connection();
     gate.open();
@@ -46,9 +44,7 @@ fn a_connection_that_breaks_while_much_is_printed_loses_nothing() {
     // More than what is queued while nobody reads our stderr: the build is always in the middle of its output.
     let padding = "x".repeat(2000);
     sandbox.dockerfile_on_base(&format!("RUN seq 1 3000 | sed 's/.*/line-& {padding}/'"));
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
-    let mut running = sandbox.start(&mut command);
+    let mut running = sandbox.start(&mut sandbox.build_command());
     for line in [" line-100 ", " line-600 ", " line-1200 "] {
         running.wait_for(line);
         Victim::of(&sandbox).kill_connection();
@@ -63,9 +59,7 @@ fn a_connection_that_goes_dead_without_a_word_is_noticed() {
     let sandbox = Sandbox::new();
     let gate = Gate::new();
     sandbox.dockerfile_on_base(&format!("RUN {}; echo still here", gate.wait()));
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
-    let mut running = sandbox.start(&mut command);
+    let mut running = sandbox.start(&mut sandbox.build_command());
     let step = gate.reached(&mut running);
     Victim::of(&sandbox).freeze_connection();
     step.open();
@@ -80,9 +74,7 @@ fn a_failing_step_is_told_over_the_second_connection() {
     let sandbox = Sandbox::new();
     let gate = Gate::new();
     sandbox.dockerfile_on_base(&format!("RUN echo the-step-runs; {}; echo last words; exit 7", gate.wait()));
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
-    let mut running = sandbox.start(&mut command);
+    let mut running = sandbox.start(&mut sandbox.build_command());
     running.wait_for(" the-step-runs");
     Victim::of(&sandbox).kill_connection();
     gate.open();

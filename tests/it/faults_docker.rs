@@ -6,7 +6,7 @@ use crate::support::{Dockerd, Gate, Running, Sandbox, Victim};
 fn start<'a>(sandbox: &'a Sandbox, dockerd: &Dockerd, step: &str) -> Running<'a> {
     sandbox.dockerfile_on_base(&format!("RUN {step}"));
     let mut command = sandbox.command();
-    command.env("DOCKER_HOST", dockerd.host()).arg("build").arg(sandbox.context());
+    command.envs(dockerd.environment()).arg("build").arg(sandbox.context());
     sandbox.start(command.args(["--provider=docker_local", "--progress=plain", "--format=json"]))
 }
 
@@ -40,4 +40,23 @@ fn a_container_that_vanishes_is_replaced_once() {
     assert_eq!(outcomes, ["lost", "succeeded"], "{envelope}");
     assert!(finished.stderr.contains("the runner is gone"), "{}", finished.stderr);
     assert_eq!(dockerd.traces(victim.lease()), Vec::<String>::new());
+}
+
+/// An attempt says of its runner what can be said of one that never stood.
+#[test]
+fn a_container_that_never_answers_is_tried_again() {
+    let (sandbox, dockerd) = (Sandbox::new(), Dockerd::of_the_tests());
+    let image = dockerd.image_that_runs(&["/bin/false"]);
+    sandbox.dockerfile_on_base("RUN true");
+    let mut command = sandbox.command();
+    command.envs(dockerd.environment()).env("BUILDKIT_RUNNER_IMAGE", &image.name);
+    command.arg("build").arg(sandbox.context()).args(["--provider=docker_local", "--progress=plain", "--format=json"]);
+    let finished = sandbox.start(&mut command).wait();
+    let envelope = finished.assert_code(5).envelope();
+    let attempts = envelope["attempts"].as_array().unwrap();
+    assert!(attempts.len() > 1, "{envelope}");
+    for attempt in attempts {
+        assert_eq!((&attempt["outcome"], &attempt["isolation"]), (&"lost".into(), &"container".into()), "{envelope}");
+        assert_eq!(dockerd.traces(attempt["lease_id"].as_str().unwrap()), Vec::<String>::new());
+    }
 }

@@ -7,7 +7,7 @@ use crate::support::{Gate, Running, Sandbox, SmallDisk, Victim};
 /// Starts a build whose one step waits at the gate.
 fn start<'a>(sandbox: &'a Sandbox, gate: &Gate) -> Running<'a> {
     sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
-    sandbox.start(sandbox.command().arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]))
+    sandbox.start(&mut sandbox.build_command())
 }
 
 /// How the attempts ended, all on the same tier and all released.
@@ -64,8 +64,7 @@ fn a_runner_that_vanishes_before_the_first_step_is_replaced_twice() {
     let daemon = programs.join("buildkitd");
     std::fs::write(&daemon, format!("#!/bin/sh\n{} && exec {real}/buildkitd \"$@\"\n", gate.wait_here())).unwrap();
     std::fs::set_permissions(&daemon, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
+    let mut command = sandbox.build_command();
     let mut running = sandbox.start(command.env("LIAN_BUILDKIT_DIR", &programs));
     let mut daemons = Vec::new();
     for _ in 0..3 {
@@ -81,8 +80,7 @@ fn a_runner_that_vanishes_before_the_first_step_is_replaced_twice() {
 fn a_runner_that_answers_no_more_is_given_up_after_a_while() {
     let (sandbox, gate) = (Sandbox::new(), Gate::new());
     sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
+    let mut command = sandbox.build_command();
     let mut running = sandbox.start(command.env("LIAN_FAILPOINT", "2@reconnect"));
     let mut steps = Vec::new();
     for _ in 0..2 {
@@ -133,8 +131,7 @@ fn a_full_disk_takes_no_last_words() {
         "RUN said=$(dd if=/dev/zero of=/x bs=1M count=200 2>&1); seq 1 400000; echo \"$said\"; exit 7",
     );
     let disk = SmallDisk::mount(&sandbox.path().join("cache"), "96m");
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
+    let mut command = sandbox.build_command();
     let finished = sandbox.start(&mut command).wait_unchecked();
     drop(disk);
     sandbox.assert_nothing_left(&finished.stdout);
@@ -150,8 +147,7 @@ fn a_context_that_does_not_fit_is_no_reason_for_another_runner() {
     let sandbox = Sandbox::new();
     sandbox.write("Dockerfile", "FROM scratch\nCOPY . /\n").write("large", vec![7_u8; 40 << 20]);
     let disk = SmallDisk::mount(&sandbox.path().join("cache"), "16m");
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
+    let mut command = sandbox.build_command();
     let finished = sandbox.start(&mut command).wait_unchecked();
     drop(disk);
     sandbox.assert_nothing_left(&finished.stdout);

@@ -12,7 +12,7 @@ use lian_build::provider::{ComputeProvider as _, Released};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{LocalMachine, Runner, environment};
+use crate::support::{LocalMachine, Runner, environment, wait_until_async};
 
 /// Tells [`holder`] where to lease; set by the test that kills it.
 const HOLDER_DIR: &str = "LIAN_TEST_HOLDER_DIR";
@@ -47,13 +47,13 @@ async fn a_killed_holder_takes_everything_with_it() {
     };
     let leftovers = machine.leftovers(&lease);
     // The step's own process is there: it is in the lease's cgroup.
-    wait_until("the step runs", || leftovers.find().iter().any(|line| line.contains("sleep 600"))).await;
+    wait_until_async("the step runs", || leftovers.find().iter().any(|line| line.contains("sleep 600"))).await;
 
     let id = rustix::process::Pid::from_raw(holder.id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
     holder.wait().await.unwrap();
     // No sweep yet: the kernel alone ends the processes.
-    wait_until("all processes end", || !leftovers.find().iter().any(|line| line.starts_with("process"))).await;
+    wait_until_async("all processes end", || !leftovers.find().iter().any(|line| line.starts_with("process"))).await;
 
     let provider = machine.provider();
     let listed = provider.list().await.unwrap();
@@ -254,7 +254,7 @@ async fn a_process_of_another_user_does_not_hold_up_a_release() {
         .spawn(Stdio::piped(), Stdio::null(), Stdio::null())
         .unwrap();
     let name = format!("/proc/{}/comm", other.id().unwrap());
-    wait_until("it runs", || std::fs::read_to_string(&name).is_ok_and(|name| name == "sh\n")).await;
+    wait_until_async("it runs", || std::fs::read_to_string(&name).is_ok_and(|name| name == "sh\n")).await;
     runner.session.close().await.unwrap();
     assert_eq!(runner.provider.release(&runner.request.lease_id).await.unwrap(), Released::Destroyed);
     assert_eq!(other.try_wait().unwrap(), None);
@@ -291,14 +291,4 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
     }
-}
-
-async fn wait_until(what: &str, happened: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if happened() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("waited in vain until {what}");
 }

@@ -8,12 +8,12 @@ use lian_build::error::ErrorKind;
 use lian_build::lease::MemoryLimit;
 use lian_build::process::Cmd;
 use lian_build::provider::ComputeProvider as _;
-use lian_build::solve::secret_store;
+use lian_build::solve::{agents, buildctl, secret_store};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Leftovers, LocalMachine, Runner, environment, variable};
+use crate::support::{Leftovers, LocalMachine, Runner, SshAgent, environment, variable};
 
 /// Tells the ignored tests where to work; set by those that run them as an ordinary user.
 const DIR: &str = "LIAN_TEST_ROOTLESS_DIR";
@@ -94,6 +94,11 @@ async fn builds() {
         RUN --mount=type=secret,id=token wc -c </run/secrets/token\n";
     let (code, said) = runner.build(dockerfile, &["--secret", &format!("id=token,src={path}")]).await;
     assert!(code == 0 && said.contains(" 6"), "{said}");
+    let agent = SshAgent::start();
+    agents::forward(&runner.session, &runner.endpoint, &[agent.socket()]).await.unwrap();
+    let socket = buildctl::agent_socket(&runner.endpoint.paths, 0);
+    let listed = runner.shell(&format!("SSH_AUTH_SOCK={socket} ssh-add -l")).await;
+    assert!(listed.contains(&agent.fingerprint), "{listed}");
     runner.release(&machine).await;
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lian_build::error::{Error, ErrorKind};
-use lian_build::inputs::nickel::{Evaluator, Limits};
+use lian_build::inputs::nickel::{Contract, Document, Evaluated, Evaluator, Limits};
 use lian_build::inputs::settings::{self, Settings};
 use tempfile::TempDir;
 
@@ -23,7 +23,7 @@ fn context(spec: &str) -> TempDir {
 }
 
 async fn load(root: &Path) -> Result<Settings, Error> {
-    settings::load_with(&evaluator(), root, None).await
+    settings::load_with(&evaluator(), root, None, &[]).await
 }
 
 /// The error of a context, which is always exit 2.
@@ -99,6 +99,78 @@ async fn an_import_from_outside_is_refused_and_its_text_never_shown() {
     }
 }
 
+/// A tiers file below the root of a project, with other files beside it.
+async fn tiers_in(root: &Path, name: &str) -> Result<Evaluated, Error> {
+    let document = Document::file(root, name, "", Contract::Tiers);
+    evaluator().evaluate(vec![document]).await.map(|mut evaluated| evaluated.remove(0))
+}
+
+fn names(evaluated: &Evaluated) -> Vec<&str> {
+    let tiers = evaluated.value["tiers"].as_array().unwrap();
+    tiers.iter().map(|tier| tier["name"].as_str().unwrap()).collect()
+}
+
+const OWN: &str = "{ tiers = [{ name = \"own\", cpu = 1, memory_gb = 1, disk_gb = 1 }] }";
+
+#[tokio::test]
+async fn a_document_below_the_root_may_import_what_is_above_it() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("ci")).unwrap();
+    fs::write(root.path().join("own.ncl"), OWN).unwrap();
+    fs::write(root.path().join("ci/tiers.ncl"), "{ tiers =\n  (import \"../own.ncl\").tiers }").unwrap();
+    let evaluated = tiers_in(root.path(), "ci/tiers.ncl").await.unwrap();
+    assert_eq!(names(&evaluated), ["own"]);
+    let place = |path: &str| evaluated.places.nearest(path).map(ToString::to_string);
+    assert_eq!(place("tiers").as_deref(), Some("ci/tiers.ncl:1:3"));
+    assert_eq!(place("tiers[0].cpu").as_deref(), Some("own.ncl:1:28"));
+    for (name, text) in [("ci/out.ncl", "import \"../../own.ncl\""), ("../own.ncl", "")] {
+        let _ = fs::write(root.path().join(name), text);
+        let message = tiers_in(root.path(), name).await.unwrap_err().message();
+        assert!(message.contains("a document can only import files inside of its own directory"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn our_names_are_ours_unless_the_project_says_otherwise() {
+    let root = tempfile::tempdir().unwrap();
+    for directory in ["ci/defaults", "ci/lian/defaults", "lian"] {
+        fs::create_dir_all(root.path().join(directory)).unwrap();
+    }
+    fs::write(root.path().join("ci/defaults/tiers.ncl"), OWN).unwrap();
+    fs::write(root.path().join("ci/lian/defaults/tiers.ncl"), OWN).unwrap();
+    let ladder = ["cax11", "cax21", "cax31", "cax41"];
+    for (import, expected, is_warned) in [
+        ("import \"lian/defaults/tiers.ncl\"", &ladder[..], true),
+        ("import \"defaults/tiers.ncl\"", &ladder, true),
+        ("import \"defaults//tiers.ncl\"", &ladder, true),
+        ("import \"./defaults/tiers.ncl\"", &["own"], false),
+        ("import \"../ci/defaults/tiers.ncl\"", &["own"], false),
+        ("(import \"./defaults/tiers.ncl\") | (import \"schemas/tiers.ncl\").TiersFile", &["own"], false),
+    ] {
+        fs::write(root.path().join("ci/t.ncl"), import).unwrap();
+        let evaluated = tiers_in(root.path(), "ci/t.ncl").await.unwrap();
+        assert_eq!(names(&evaluated), expected, "{import}");
+        assert_eq!(evaluated.warnings.len(), usize::from(is_warned), "{import}: {:?}", evaluated.warnings);
+        if let Some(place) = evaluated.places.get("tiers[0].name") {
+            assert_eq!(place.file == "lian/defaults/tiers.ncl", expected.len() > 1, "{import}: {place}");
+        } else {
+            panic!("{import}: {:?}", evaluated.places);
+        }
+        for warning in &evaluated.warnings {
+            assert!(warning.contains("`ci/t.ncl`") && warning.contains("is taken only where"), "{warning}");
+        }
+    }
+    for (import, wrong) in [
+        ("import \"lian/tears.ncl\"", "there is no such embedded file; did you mean `lian/schemas/tiers.ncl`?"),
+        ("(import \"./defaults/tiers.ncl\") & (import \"defaults/tiers.ncl\")", "are both imported from here"),
+        ("(import \"defaults/tiers.ncl\") & (import \"./defaults/tiers.ncl\")", "are both imported from here"),
+    ] {
+        fs::write(root.path().join("ci/t.ncl"), import).unwrap();
+        let message = tiers_in(root.path(), "ci/t.ncl").await.unwrap_err().message();
+        assert!(message.contains(wrong), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn an_import_in_an_import_is_refused_with_its_own_place() {
     let directory = context("import \"inner.ncl\"");
@@ -144,7 +216,7 @@ async fn recursion_without_an_end_is_ended() {
     let spinning = context("let rec f = fun x => f x in { cpu = f 0, memory_gb = 1 }");
     let limits = Limits { cpu_seconds: 2, wall: Duration::from_secs(120), ..Limits::default() };
     let evaluator = Evaluator::of_program(env!("CARGO_BIN_EXE_lian-build")).limits(limits);
-    let error = settings::load_with(&evaluator, spinning.path(), None).await.unwrap_err();
+    let error = settings::load_with(&evaluator, spinning.path(), None, &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Spec);
     assert_eq!(error.message(), "evaluation of `.build-spec.ncl` did not end within 2 s");
     assert_eq!(error.hints(), ["look for a recursion without an end"]);
@@ -155,7 +227,7 @@ async fn an_evaluation_that_waits_is_ended_by_the_clock() {
     let spinning = context("let rec f = fun x => f x in { cpu = f 0, memory_gb = 1 }");
     let limits = Limits { cpu_seconds: 600, wall: Duration::from_secs(1), ..Limits::default() };
     let evaluator = Evaluator::of_program(env!("CARGO_BIN_EXE_lian-build")).limits(limits);
-    let error = settings::load_with(&evaluator, spinning.path(), None).await.unwrap_err();
+    let error = settings::load_with(&evaluator, spinning.path(), None, &[]).await.unwrap_err();
     assert!(error.message().ends_with("did not end within 1 s"), "{error}");
 }
 
@@ -164,7 +236,7 @@ async fn recursion_that_eats_memory_is_ended() {
     let directory = context("let rec f = fun x => 1 + f (x + 1) in { cpu = f 0, memory_gb = 1 }");
     let limits = Limits { memory_mb: 64, cpu_seconds: 60, wall: Duration::from_secs(120) };
     let evaluator = Evaluator::of_program(env!("CARGO_BIN_EXE_lian-build")).limits(limits);
-    let error = settings::load_with(&evaluator, directory.path(), None).await.unwrap_err();
+    let error = settings::load_with(&evaluator, directory.path(), None, &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Spec);
     assert_eq!(error.message(), "evaluation of `.build-spec.ncl` needed more than 64 MB of memory");
 }
@@ -186,7 +258,7 @@ async fn a_tiers_file_of_the_users_own_replaces_the_ladder() {
         { name = \"a\", cpu = 1, memory_gb = 0.25, disk_gb = 1 } ] }";
     fs::write(&file, text).unwrap();
     let root = tempfile::tempdir().unwrap();
-    let settings = settings::load_with(&evaluator(), root.path(), Some(&file)).await.unwrap();
+    let settings = settings::load_with(&evaluator(), root.path(), Some(&file), &[]).await.unwrap();
     let tiers: Vec<_> = settings.tiers.iter().map(|tier| (tier.name.as_str(), tier.memory_gb)).collect();
     assert_eq!(tiers, [("a", 0.25), ("b", 0.5)]);
 }
@@ -199,7 +271,7 @@ async fn a_tiers_file_may_build_on_the_defaults() {
         { tiers = defaults.tiers @ [{ name = \"big\", cpu = 64, memory_gb = 256, disk_gb = 1000 }] }";
     fs::write(&file, text).unwrap();
     let root = tempfile::tempdir().unwrap();
-    let settings = settings::load_with(&evaluator(), root.path(), Some(&file)).await.unwrap();
+    let settings = settings::load_with(&evaluator(), root.path(), Some(&file), &[]).await.unwrap();
     assert_eq!(settings.tiers.iter().count(), 5);
     assert_eq!(settings.tiers.largest().map(|tier| tier.cpu), Some(64));
 }
@@ -212,19 +284,19 @@ async fn an_invalid_tiers_file_is_told_what_is_wrong_and_where() {
         (tier("cpu = 0, memory_gb = 1, disk_gb = 1"), "cpu is 0: it has to be above 0 and at most 1024"),
         (tier("cpu = 1, memory_gb = -1, disk_gb = 1"), "memory_gb is -1: it has to be above 0"),
         (tier("cpus = 1, memory_gb = 1, disk_gb = 1"), "unknown field `cpus`: did you mean `cpu`?"),
-        (tier("cpu = 1, memory_gb = 1"), "missing definition for `disk_gb`"),
+        (tier("cpu = 1, memory_gb = 1"), "missing field `disk_gb`"),
         ("{ tiers = [] }".to_owned(), "a ladder has at least one tier"),
         ("{ tears = [] }".to_owned(), "unknown field `tears`: did you mean `tiers`?"),
         (
             "{ tiers = [{ name = \"A b\", cpu = 1, memory_gb = 1, disk_gb = 1 }] }".to_owned(),
-            "a tier's name is made of",
+            "`A b` is not a tier's name: ",
         ),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("tiers.ncl");
         fs::write(&file, text).unwrap();
         let root = tempfile::tempdir().unwrap();
-        let error = settings::load_with(&evaluator(), root.path(), Some(&file)).await.unwrap_err();
+        let error = settings::load_with(&evaluator(), root.path(), Some(&file), &[]).await.unwrap_err();
         let message = error.message();
         assert!(message.starts_with(&format!("`{}` is not valid: {wrong}", file.display())), "{message}");
         assert!(message.contains(&format!("┌─ {}:", file.display())), "{message}");
@@ -234,7 +306,7 @@ async fn an_invalid_tiers_file_is_told_what_is_wrong_and_where() {
 #[tokio::test]
 async fn a_missing_tiers_file_is_an_error() {
     let root = tempfile::tempdir().unwrap();
-    let error = settings::load_with(&evaluator(), root.path(), Some(Path::new("/nowhere/tiers.ncl"))).await;
+    let error = settings::load_with(&evaluator(), root.path(), Some(Path::new("/nowhere/tiers.ncl")), &[]).await;
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Spec);
     assert!(error.message().starts_with("`/nowhere/tiers.ncl` cannot be read"), "{error}");

@@ -37,7 +37,7 @@ fn the_head_is_that_of_a_result() {
     ] {
         assert_eq!(
             head(&document),
-            ["command", "error", "exit_code", "plan", "run_id", "schema", "status", "warnings", "workspace"]
+            ["against", "command", "error", "exit_code", "plan", "run_id", "schema", "status", "warnings", "workspace"]
         );
         assert_eq!(document["schema"], "lian-build/plan/v1");
         assert_eq!(document["command"], "plan");
@@ -92,7 +92,12 @@ fn a_plan_says_what_is_read_written_reached_and_kept() {
         .collect();
     let hosts = ["base.example", "context.example", "front.example", "push.example", "tools.example"];
     assert_eq!(logins, hosts.map(|host| (host, "unknown (offline)")));
-    assert_eq!(body["cache"], json!({ "imported": [], "exported": [], "kept_bytes": 20_u64 << 30 }));
+    assert_eq!(
+        body["cache"],
+        json!({
+            "imported": [], "exported": [], "reads": ["ci/*", "dev/tester-*"], "writes": ["dev/tester-*"], "kept_bytes": 20_u64 << 30
+        })
+    );
     assert_eq!(body["skipped"], json!([]));
     assert_eq!(body["sizing"]["runner_type"], "cax11");
     assert!(body["price"].as_str().unwrap().starts_with("nothing"));
@@ -147,6 +152,7 @@ fn a_context_is_named_after_its_real_directory() {
 #[test]
 fn git_is_asked_only_when_the_name_matters() {
     let sandbox = project();
+    std::fs::create_dir(sandbox.context().join(".git")).unwrap();
     let (programs, called) = (sandbox.path().join("programs"), sandbox.path().join("called"));
     std::fs::create_dir(&programs).unwrap();
     let git = programs.join("git");

@@ -13,11 +13,18 @@ use serde_json::json;
 
 use crate::support::{Running, Sandbox};
 
+/// Directives of the same workspace.
+const DIRECTIVES: &str = "let D = import \"defaults/build_directives.ncl\" in
+D.make_session_build { workspace = \"context\", actor_id = \"tester\", artifact = { image = \"r.example/app:1\", context = \"context\" } }
+";
+
 /// A project of a workspace that was built often enough for its history to decide the size.
 async fn project_with_history() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n").write("Cargo.toml", "[package]\nname = \"x\"\n");
     sandbox.write(".build-spec.ncl", "{ schema_version = 1, time_budget_min = 10 }");
+    sandbox.policy("{ caps = { concurrent_leases = 9, runner_type = \"cax41\" }, push_to = [\"r.example\"] }");
+    sandbox.write("ci/directives.ncl", DIRECTIVES);
     let store = SqliteStore::new(&sandbox.state());
     for second in 0..6 {
         let metrics = Metrics { cpu_p95: 1.0, mem_p95: 1.0, mem_peak: 1.0 };
@@ -33,6 +40,7 @@ async fn project_with_history() -> Sandbox {
             memory_gb: 4.0,
             outcome: Outcome::Succeeded,
             metrics: Some(metrics),
+            cost: None,
             seconds: 1.0,
             at: jiff::Timestamp::from_second(1_700_000_000 + second).unwrap(),
         };
@@ -74,6 +82,8 @@ async fn a_plan_leaves_everything_as_it_was() {
         &["-t", "r.example/app:1", "--nats-url", "nats://127.0.0.1:9", "--events-file", "events.jsonl"],
         &["-o", &output, "--iidfile", "id", "--metadata-file", "metadata"],
         &["--provider", "nobody"],
+        &["--directives", "context/ci/directives.ncl"],
+        &["-t", "elsewhere.example/app:1"],
     ] {
         let command = ["plan", "context", "--format=json"].iter().chain(arguments);
         let document = sandbox.run(command).envelope();
@@ -122,11 +132,12 @@ async fn a_plan_needs_no_network_and_no_place_to_write() {
     assert_eq!(document["plan"]["sizing"]["source"], "p95", "{document}");
     assert_eq!(document["plan"]["sizing"]["time_budget_min"], 10, "the spec was evaluated");
     assert_eq!(document["plan"]["logins"][0]["state"], "unknown (offline)");
+    assert_eq!(document["plan"]["policy"]["files"].as_array().map(Vec::len), Some(1), "the policy was read");
 }
 
 /// Starts a plan that goes on for seconds, and waits until it has come to the question for the workspace's name.
 fn start_a_long_plan(sandbox: &Sandbox) -> Running<'_> {
-    sandbox.write("Dockerfile", "FROM scratch\n");
+    sandbox.write("Dockerfile", "FROM scratch\n").write(".git/HEAD", "");
     sandbox.write(".build-spec.ncl", "let rec f = fun x => f (x + 1) in f 0");
     let (programs, pipe) = (sandbox.path().join("programs"), sandbox.path().join("pipe"));
     std::fs::create_dir(&programs).unwrap();
@@ -149,7 +160,10 @@ fn a_signal_ends_a_plan_with_one_result() {
         let sandbox = Sandbox::new();
         let running = start_a_long_plan(&sandbox);
         running.signal(signal);
-        let document = running.wait().assert_code(code).envelope();
+        let finished = running.wait_unchecked();
+        // `git` was killed, and its end is the kernel's business.
+        sandbox.assert_nothing_left_soon(&finished.stdout);
+        let document = finished.assert_code(code).envelope();
         assert_eq!(document["schema"], "lian-build/plan/v1");
         assert_eq!(document["status"], "cancelled");
         assert_eq!(document["error"]["kind"], "cancelled");

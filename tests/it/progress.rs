@@ -105,9 +105,7 @@ fn a_closed_stderr_changes_nothing() {
 fn a_stderr_that_nobody_reads_holds_up_no_release() {
     let sandbox = Sandbox::new();
     sandbox.dockerfile_on_base("RUN echo the-step-runs; yes 'a line that nobody will ever read'");
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
-    let mut running = sandbox.start(&mut command);
+    let mut running = sandbox.start(&mut sandbox.build_command());
     running.wait_for(" the-step-runs");
     // Still open, never read again: the build is held back, and the signal must get through all the same.
     let unread = running.child.stderr.take();

@@ -39,6 +39,7 @@ fn attempt(name: &str, second: i64) -> AttemptRecord {
         memory_gb: 8.0,
         outcome: Outcome::Succeeded,
         metrics: Some(Metrics { cpu_p95: 1.25, mem_p95: 0.5, mem_peak: 1.5 }),
+        cost: None,
         seconds: 12.345,
         at: Timestamp::from_second(1_700_000_000 + second).unwrap(),
     }

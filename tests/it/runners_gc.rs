@@ -25,7 +25,7 @@ fn entries(dirs: &[PathBuf]) -> BTreeSet<PathBuf> {
 fn a_build_that_was_killed_with_its_reaper_is_removed_and_a_dry_run_touches_nothing() {
     let sandbox = Sandbox::on_own_machine();
     let record = HeldBuild::start(&sandbox).kill_with_reaper();
-    let lease = record.lease_id.as_str();
+    let lease = record.labels.lease_id.as_str();
     let run_dir = sandbox.runtime_dir().join(lease);
     let leases = sandbox.path().join("cache/lian-build/leases");
     let places = [sandbox.state().join("leases"), leases.clone(), leases.join(lease), run_dir];
@@ -87,9 +87,9 @@ fn what_another_backend_leased_is_not_called_gone() {
     put(&sandbox, record.clone());
     let swept = gc(&sandbox, &[], 7);
     let item = &swept["items"][0];
-    assert_eq!((&item["lease_id"], &item["action"]), (&json!(record.lease_id.as_str()), &json!("unconfirmed")));
+    assert_eq!((&item["lease_id"], &item["action"]), (&json!(record.labels.lease_id.as_str()), &json!("unconfirmed")));
     assert_eq!(swept["error"]["kind"], "release_unconfirmed");
-    assert!(sandbox.state().join(format!("leases/{}.json", record.lease_id)).exists(), "it stays on record");
+    assert!(sandbox.state().join(format!("leases/{}.json", record.labels.lease_id)).exists(), "it stays on record");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn what_is_on_record_and_gone_goes_off_the_record() {
     build.finish().assert_code(0);
     let mut record = foreign_record();
     record.backend = backend;
-    let file = sandbox.state().join(format!("leases/{}.json", record.lease_id));
+    let file = sandbox.state().join(format!("leases/{}.json", record.labels.lease_id));
     put(&sandbox, record);
     assert!(file.exists());
     assert_eq!(gc(&sandbox, &["--dry-run"], 0)["items"][0]["action"], "would_remove");

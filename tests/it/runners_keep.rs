@@ -2,14 +2,13 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lian_build::lease::{Holder, HolderState, Journal, LeaseRecord, LeaseState};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Dockerd, Finished, Sandbox, assert_follows};
+use crate::support::{Dockerd, Finished, Sandbox, assert_follows, wait_until};
 
 /// A world whose runners are containers, of an owner that no other test has.
 struct World {
@@ -24,7 +23,7 @@ impl World {
 
     fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.sandbox.command();
-        command.env("DOCKER_HOST", self.dockerd.host()).env("LIAN_OWNER", self.sandbox.path()).args(arguments);
+        command.envs(self.dockerd.environment()).env("LIAN_OWNER", self.sandbox.path()).args(arguments);
         command
     }
 
@@ -58,24 +57,13 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         for recorded in Journal::new(&self.sandbox.state()).read().unwrap_or_default().0 {
-            self.run(["runners", "release", recorded.record.lease_id.as_str()]);
+            self.run(["runners", "release", recorded.record.labels.lease_id.as_str()]);
         }
     }
 }
 
 fn reaper_lives(record: &LeaseRecord) -> bool {
     record.reaper.as_ref().map(Holder::state) == Some(HolderState::Alive)
-}
-
-#[track_caller]
-fn wait_until(what: &str, happened: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if happened() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("waited in vain until {what}");
 }
 
 #[test]

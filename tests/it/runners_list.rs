@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
-use lian_build::ids::{LeaseId, RunId};
-use lian_build::lease::{Journal, LeaseRecord, LeaseState, OwnerId, RECORD_VERSION};
+use lian_build::ids::LeaseId;
+use lian_build::lease::{Journal, LeaseRecord};
 use serde_json::{Value, json};
 
-use crate::support::{Finished, HeldBuild, Sandbox, assert_follows};
+use crate::support::{Finished, HeldBuild, Sandbox, assert_follows, request};
 
 /// The document of a command that was run with `--format json`.
 fn document(finished: &Finished, code: i32) -> Value {
@@ -20,24 +20,11 @@ fn document(finished: &Finished, code: i32) -> Value {
 /// A record as a build of another machine, or of long ago, may have left it.
 pub(crate) fn foreign_record() -> LeaseRecord {
     let now = Timestamp::now();
-    LeaseRecord {
-        version: RECORD_VERSION,
-        lease_id: LeaseId::new(),
-        provider: "local".to_owned(),
-        backend: "another".to_owned(),
-        owner: OwnerId::derive("another project"),
-        run_id: RunId::new(),
-        workspace: "other".parse().unwrap(),
-        tier: "\u{1b}[31mred\nline".to_owned(),
-        attempt: 2,
-        holder: None,
-        reaper: None,
-        may_be_kept: false,
-        created_at: now - SignedDuration::from_hours(3),
-        expires_at: now - SignedDuration::from_hours(2),
-        hard_deadline: now - SignedDuration::from_hours(1),
-        state: LeaseState::Intent,
-    }
+    let mut request = request("another project", 1.0, now - SignedDuration::from_hours(3));
+    request.expires_at = now - SignedDuration::from_hours(2);
+    request.tier.name = "\u{1b}[31mred\nline".to_owned();
+    request.holder = None;
+    LeaseRecord::of(&request, "local", "another".to_owned(), None)
 }
 
 /// Puts a record where no process holds it.
@@ -68,8 +55,8 @@ fn a_build_is_listed_as_long_as_it_lives() {
     let runner = &list["runners"][0];
     assert_eq!((&runner["lease_id"], &runner["name"]), (&json!(lease), &json!(lease)));
     assert_eq!((&runner["provider"], &runner["workspace"]), (&json!("local"), &json!("context")));
-    assert_eq!(runner["run_id"], build.record.run_id.to_string());
-    assert_eq!(runner["owner"], build.record.owner.as_str());
+    assert_eq!(runner["run_id"], build.record.labels.run_id.to_string());
+    assert_eq!(runner["owner"], build.record.labels.owner.as_str());
     assert_eq!((&runner["state"], &runner["status"]), (&json!("ready"), &json!("running")));
     assert_eq!((&runner["holder"], &runner["reaper"]), (&json!("alive"), &json!("alive")));
     assert_eq!((&runner["ours"], &runner["gc"]["verdict"]), (&json!(true), &json!("keep")));
@@ -93,7 +80,7 @@ fn a_killed_build_is_listed_with_what_would_become_of_it() {
     let record = HeldBuild::start(&sandbox).kill_with_reaper();
     let list = document(&sandbox.beside(["runners", "list", "--format=json"]), 0);
     let runner = &list["runners"][0];
-    assert_eq!(runner["lease_id"], record.lease_id.as_str());
+    assert_eq!(runner["lease_id"], record.labels.lease_id.as_str());
     assert_eq!((&runner["holder"], &runner["reaper"]), (&json!("dead"), &json!("dead")));
     assert_eq!(runner["gc"]["verdict"], "remove");
     sandbox.run(["runners", "gc"]).assert_code(0);
@@ -109,7 +96,7 @@ fn what_is_only_on_record_is_listed_and_drives_no_terminal() {
 
     let list = document(&sandbox.run(["runners", "list", "--format=json"]), 0);
     let runner = &list["runners"][0];
-    assert_eq!((&runner["lease_id"], &runner["status"]), (&json!(record.lease_id.as_str()), &Value::Null));
+    assert_eq!((&runner["lease_id"], &runner["status"]), (&json!(record.labels.lease_id.as_str()), &Value::Null));
     assert_eq!((&runner["state"], &runner["holder"]), (&json!("intent"), &json!("unknown")));
     assert!(runner["gc"]["reason"].as_str().unwrap().contains("another backend"), "{runner}");
     assert_eq!(list["unreadable"][0]["path"], unreadable.to_str().unwrap());

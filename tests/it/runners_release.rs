@@ -29,7 +29,7 @@ fn a_runner_in_use_is_refused_with_what_to_do() {
 fn what_a_killed_build_left_is_released_by_the_beginning_of_its_id() {
     let sandbox = Sandbox::on_own_machine();
     let record = HeldBuild::start(&sandbox).kill_with_reaper();
-    let lease = record.lease_id.as_str();
+    let lease = record.labels.lease_id.as_str();
     let beginning = &lease[..lease.len() - 4];
     let said = release(&sandbox, &[beginning], 0);
     assert_eq!(said["released"][0]["lease_id"], lease);
@@ -47,7 +47,7 @@ fn what_a_killed_build_left_is_released_by_the_beginning_of_its_id() {
 fn an_id_that_names_no_runner_is_refused_with_the_nearest_and_nothing_is_released() {
     let sandbox = Sandbox::on_own_machine();
     let record = HeldBuild::start(&sandbox).kill_with_reaper();
-    let lease = record.lease_id.as_str();
+    let lease = record.labels.lease_id.as_str();
     let slip = format!("{}x", &lease[..lease.len() - 1]);
     let said = release(&sandbox, &[lease, &slip], 2);
     assert!(said["error"]["hints"][0].as_str().unwrap().contains(lease), "{said}");
@@ -65,8 +65,8 @@ fn another_backends_lease_cannot_be_confirmed_here() {
     let sandbox = Sandbox::on_own_machine();
     let record = foreign_record();
     put(&sandbox, record.clone());
-    let said = release(&sandbox, &[record.lease_id.as_str()], 7);
+    let said = release(&sandbox, &[record.labels.lease_id.as_str()], 7);
     assert_eq!(said["released"][0]["outcome"], "unconfirmed");
     assert!(said["released"][0]["error"].as_str().unwrap().contains("another backend"), "{said}");
-    assert!(sandbox.state().join(format!("leases/{}.json", record.lease_id)).exists(), "it stays on record");
+    assert!(sandbox.state().join(format!("leases/{}.json", record.labels.lease_id)).exists(), "it stays on record");
 }

@@ -57,7 +57,7 @@ fn a_person_at_a_terminal_gets_one_on_the_runner() {
 fn a_runner_that_is_not_there_is_named() {
     let sandbox = Sandbox::on_own_machine();
     let record = HeldBuild::start(&sandbox).kill_with_reaper();
-    let dead = sandbox.beside(["runners", "ssh", record.lease_id.as_str(), "--", "true"]);
+    let dead = sandbox.beside(["runners", "ssh", record.labels.lease_id.as_str(), "--", "true"]);
     assert!(dead.assert_code(5).stderr.contains("runners gc"), "{}", dead.stderr);
     sandbox.run(["runners", "gc"]).assert_code(0);
     let unknown = sandbox.run(["runners", "ssh", "nothing-like-it"]);

@@ -1,5 +1,6 @@
-//! What a second and a third signal do to a release that does not come to its end.
+//! What signals do when something does not come to its end: a release, or a write of the lease's record.
 
+use lian_build::lease::Journal;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -35,9 +36,7 @@ impl Drop for Stuck {
 
 fn start(sandbox: &Sandbox) -> Running<'_> {
     sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
-    let mut command = sandbox.command();
-    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
-    let mut running = sandbox.start(&mut command);
+    let mut running = sandbox.start(&mut sandbox.build_command());
     running.wait_for(" the-step-runs");
     running
 }
@@ -84,4 +83,43 @@ fn a_third_signal_ends_the_program() {
     let envelope = finished.assert_code(7).envelope();
     assert_unconfirmed(&sandbox, &envelope, stuck);
     sandbox.assert_nothing_left_soon(&finished.stdout);
+}
+
+/// Its record is written no more from then on: the thread that writes stands still until the program ends.
+#[test]
+fn a_state_directory_that_hangs_does_not_keep_a_signal_from_releasing_the_runner() {
+    for (place, on_record) in [("created-writing", "intent"), ("ready-writing", "created")] {
+        let sandbox = Sandbox::new();
+        sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+        let mut command = sandbox.build_command();
+        let mut running = sandbox.start(command.env("LIAN_FAILPOINT", format!("stop@{place}")));
+        running.wait_for(&format!("failpoint: stopped at {place}"));
+        running.signal(Signal::TERM);
+        // Which looks that nothing of the runner is left.
+        let envelope = running.wait().assert_code(143).envelope();
+        assert_eq!(envelope["attempts"][0]["outcome"], "cancelled", "{envelope}");
+        assert_eq!(envelope["attempts"][0]["released"], true, "{envelope}");
+        assert!(envelope["warnings"].to_string().contains("the journal's directory does not answer"), "{envelope}");
+        let (records, _) = Journal::new(&sandbox.state()).read().unwrap();
+        let [found] = records.as_slice() else { panic!("{records:?}") };
+        assert_eq!((found.record.state.name(), found.held), (on_record, false));
+        // What is on record and gone is off the record with the next sweep.
+        sandbox.run(["runners", "gc", "--format=json"]).assert_code(0);
+        assert!(Journal::new(&sandbox.state()).read().unwrap().0.is_empty());
+    }
+}
+
+/// Nothing was asked of the provider yet, so there is nothing to release either.
+#[test]
+fn a_state_directory_that_hangs_at_the_intent_does_not_keep_a_signal_from_ending_the_build() {
+    let sandbox = Sandbox::new();
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let mut command = sandbox.command();
+    command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]);
+    let mut running = sandbox.start(command.env("LIAN_FAILPOINT", "stop@intent-writing"));
+    running.wait_for("failpoint: stopped at intent-writing");
+    running.signal(Signal::TERM);
+    let envelope = running.wait().assert_code(143).envelope();
+    assert_eq!(envelope["status"], "cancelled", "{envelope}");
+    assert!(Journal::new(&sandbox.state()).read().unwrap().0.is_empty());
 }

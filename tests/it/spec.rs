@@ -75,7 +75,7 @@ fn an_override_does_not_hide_a_bad_spec() {
 #[test]
 fn an_unknown_runner_type_is_exit_2_naming_the_nearest() {
     let message = refusal(&project(), &["--runner-type", "cax12"]);
-    assert!(message.contains("`cax12` is not a runner type: did you mean `cax21`?"), "{message}");
+    assert!(message.contains("`cax12`, and there is no such tier: did you mean `cax21`?"), "{message}");
 }
 
 #[test]

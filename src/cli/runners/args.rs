@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::image::ImageArgs;
+use super::user_data::UserDataArgs;
 use crate::cli::args::Format;
 
 /// Runners: which there are, and what is left of them
@@ -26,6 +27,8 @@ pub enum RunnersCommand {
     Ssh(SshArgs),
     /// Make the image that runners in containers start from, and give it to Docker; needs no image registry
     Image(ImageArgs),
+    /// Print what the first boot of a machine of its own is given: a cloud-init document, to be looked at or used by hand
+    UserData(UserDataArgs),
 }
 
 /// What all of them take.

@@ -8,7 +8,7 @@ use super::site::Site;
 use super::survey::{Known, Survey, survey};
 use crate::custody::Verdict;
 use crate::error::{Error, ErrorKind, Result};
-use crate::report::RunnersDocument;
+use crate::report::CommandDocument;
 use crate::report::runners::{GcAction, GcItem, RunnersGc};
 use crate::report::units;
 use crate::sanitise;
@@ -17,7 +17,7 @@ use crate::sanitise;
 ///
 /// # Errors
 /// As [`Site::open`] and [`survey`].
-pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<RunnersDocument<RunnersGc>> {
+pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<CommandDocument<RunnersGc>> {
     let mut survey = survey(site, args.dry_run).await?;
     let fault = survey.fault();
     let Survey { runners, unreadable, warnings, .. } = survey;
@@ -25,7 +25,7 @@ pub(super) async fn gc(args: &GcArgs, site: &Site) -> Result<RunnersDocument<Run
     let unconfirmed = items.iter().filter(|item| item.action == GcAction::Unconfirmed);
     let unconfirmed: Vec<String> = unconfirmed.map(|item| format!("`{}`", item.name)).collect();
     let body = RunnersGc { dry_run: args.dry_run, owner: Some(site.owner.clone()), items, unreadable };
-    let document = RunnersDocument::done(body, warnings);
+    let document = CommandDocument::done(body, warnings);
     if unconfirmed.is_empty() {
         return Ok(match fault {
             // What may be there is not known.

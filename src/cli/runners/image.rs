@@ -7,14 +7,15 @@ use std::process::ExitCode;
 use bollard::Docker;
 use clap::Args;
 
-use super::{print, refuse};
+use super::{refuse, snapshot};
 use crate::cli::args::Format;
+use crate::cli::command_result::print;
 use crate::cli::printer::Printer;
 use crate::cli::{result_text, runtime};
-use crate::env_vars::Environment;
+use crate::env_vars::{self, Environment};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::provider::docker_local::{Daemon, DockerLocalConfig};
-use crate::report::RunnersDocument;
+use crate::report::CommandDocument;
 use crate::report::runners::RunnersImage;
 use crate::run::Signals;
 use crate::runner_image::{self, DebianRoot, Release};
@@ -37,6 +38,14 @@ pub struct ImageArgs {
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
 
+    /// Keep a snapshot at this provider instead, made on a machine that is rented for it: `hcloud`
+    #[arg(long, value_name = "NAME", value_parser = ["hcloud"], conflicts_with_all = ["load", "output", "from", "mirror"])]
+    pub provider: Option<String>,
+
+    /// The type of the machine that the snapshot is made on; machines of its architecture can start from it
+    #[arg(long, value_name = "TYPE", default_value = "cax11", requires = "provider")]
+    pub runner_type: String,
+
     /// How the result is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "human")]
     pub format: Format,
@@ -47,7 +56,7 @@ pub(super) fn main(args: &ImageArgs, environment: &Environment) -> ExitCode {
     let printer = Printer::new(Some(args.format));
     let made = runtime().and_then(|runtime| runtime.block_on(until_signal(args, environment, printer)));
     match made {
-        Ok(body) => print(printer, &RunnersDocument::done(body, Vec::new()), text),
+        Ok(body) => print(printer, &CommandDocument::done(body, Vec::new()), text),
         Err(error) => {
             printer.message(&result_text::error(&error));
             refuse(Some("image"), printer, &error)
@@ -57,6 +66,14 @@ pub(super) fn main(args: &ImageArgs, environment: &Environment) -> ExitCode {
 
 async fn until_signal(args: &ImageArgs, environment: &Environment, printer: Printer) -> Result<RunnersImage> {
     let signals = Signals::listen(|_| {})?;
+    if args.provider.is_some() {
+        // It releases its machine, whatever happens, before it ends.
+        let made = snapshot::make(&args.runner_type, environment, printer, &signals).await;
+        return match (made, signals.received()) {
+            (Err(error), Some(_)) if error.kind() != ErrorKind::ReleaseUnconfirmed => Err(signals.error()),
+            (made, _) => made,
+        };
+    }
     let made = tokio::select! {
         made = make(args, environment, printer, &signals) => made,
         () = signals.give_up().cancelled() => Err(Error::new(ErrorKind::State, "given up")),
@@ -133,8 +150,16 @@ fn text(body: &RunnersImage) -> String {
     if let Some(file) = &body.file {
         let _ = writeln!(text, "wrote {}", crate::sanitise::line(file));
     }
-    if let Some(image) = &body.image {
-        let _ = writeln!(text, "loaded {image}");
+    match (&body.image, body.is_snapshot) {
+        (Some(image), true) => {
+            let id = body.image_id.as_deref().unwrap_or_default();
+            let _ =
+                writeln!(text, "kept the snapshot {id} `{image}`: use it with {}={image}", env_vars::LIAN_HCLOUD_IMAGE);
+        }
+        (Some(image), false) => {
+            let _ = writeln!(text, "loaded {image}");
+        }
+        (None, _) => {}
     }
     text
 }

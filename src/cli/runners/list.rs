@@ -8,7 +8,7 @@ use super::survey::{Known, Survey, survey};
 use super::table::Table;
 use crate::custody::Verdict;
 use crate::error::Result;
-use crate::report::RunnersDocument;
+use crate::report::CommandDocument;
 use crate::report::runners::{GcAdvice, GcVerdict, RunnerInfo, RunnersList};
 use crate::report::units;
 use crate::sanitise;
@@ -17,7 +17,7 @@ use crate::sanitise;
 ///
 /// # Errors
 /// As [`Site::open`] and [`survey`].
-pub(super) async fn list(args: &ListArgs, site: &Site) -> Result<RunnersDocument<RunnersList>> {
+pub(super) async fn list(args: &ListArgs, site: &Site) -> Result<CommandDocument<RunnersList>> {
     let mut survey = survey(site, true).await?;
     let fault = survey.fault();
     let Survey { runners, unreadable, warnings, .. } = survey;
@@ -30,7 +30,7 @@ pub(super) async fn list(args: &ListArgs, site: &Site) -> Result<RunnersDocument
         .collect();
     let hidden = u64::try_from(all - shown.len()).unwrap_or(u64::MAX);
     let body = RunnersList { owner: Some(site.owner.clone()), runners: shown, hidden, unreadable };
-    let document = RunnersDocument::done(body, warnings);
+    let document = CommandDocument::done(body, warnings);
     Ok(match fault {
         Some(error) => document.because(&error),
         None => document,
@@ -49,7 +49,7 @@ fn info(known: &Known, site: &Site) -> RunnerInfo {
     let listed = known.listed.as_ref();
     let renewed = [listed.and_then(|listed| listed.renewed_until), labels.map(|labels| labels.expires_at)];
     let recorded = known.recorded.as_ref().map(|recorded| &recorded.record);
-    let until = renewed.into_iter().chain([recorded.map(|record| record.expires_at)]).flatten().max();
+    let until = renewed.into_iter().chain([recorded.map(|record| record.labels.expires_at)]).flatten().max();
     RunnerInfo {
         name: sanitise::line(&known.name),
         lease_id: known.lease_id.clone(),

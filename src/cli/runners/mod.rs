@@ -7,9 +7,11 @@ mod list;
 mod pick;
 mod release;
 mod site;
+mod snapshot;
 mod ssh;
 mod survey;
 mod table;
+mod user_data;
 
 use std::process::ExitCode;
 
@@ -18,14 +20,15 @@ use args::{CommonArgs, OwnerArgs, RunnersCommand, SshArgs};
 use site::Site;
 
 use super::args::Format;
+use super::command_result::print;
 use super::printer::Printer;
-use super::{result_text, runtime};
+use super::result_text;
+use super::until_signal::until_a_signal;
 use crate::clock::{Clock as _, SystemClock};
 use crate::env_vars::Environment;
-use crate::error::{Error, ErrorKind, Result};
-use crate::report::RunnersDocument;
-use crate::report::runners::{NoBody, RunnersBody, RunnersGc, RunnersImage, RunnersList, RunnersRelease};
-use crate::run::Signals;
+use crate::error::{Error, Result};
+use crate::report::runners::{NoBody, RunnersGc, RunnersImage, RunnersList, RunnersRelease};
+use crate::report::{CommandBody, CommandDocument};
 
 /// Runs a command of the group.
 pub(super) fn main(args: RunnersArgs, environment: Environment) -> ExitCode {
@@ -45,15 +48,16 @@ pub(super) fn main(args: RunnersArgs, environment: Environment) -> ExitCode {
         }
         RunnersCommand::Ssh(args) => become_ssh(&args, environment),
         RunnersCommand::Image(args) => image::main(&args, &environment),
+        RunnersCommand::UserData(args) => user_data::main(&args),
     }
 }
 
 /// Opens what is to be asked, works until a signal comes, and writes the one result.
-fn command<B: RunnersBody>(
+fn command<B: CommandBody>(
     common: &CommonArgs,
     owner: &OwnerArgs,
     environment: Environment,
-    work: impl AsyncFnOnce(Site) -> Result<RunnersDocument<B>>,
+    work: impl AsyncFnOnce(Site) -> Result<CommandDocument<B>>,
     text: impl FnOnce(&B) -> String,
 ) -> ExitCode {
     let printer = Printer::new(Some(common.format));
@@ -61,7 +65,7 @@ fn command<B: RunnersBody>(
         let site = Site::open(common.provider.as_deref(), owner.owner.as_deref(), environment).await?;
         work(site).await
     });
-    let document = document.unwrap_or_else(|error| RunnersDocument::refused(&error));
+    let document = document.unwrap_or_else(|error| CommandDocument::refused(&error));
     for warning in &document.warnings {
         printer.message(&format!("warning: {}", crate::sanitise::lines(warning)));
     }
@@ -86,56 +90,15 @@ fn become_ssh(args: &SshArgs, environment: Environment) -> ExitCode {
     refuse(Some("ssh"), printer, &error)
 }
 
-/// Works until the first signal. What was asked to go by then goes all the same, and what is on record stays on record.
-fn until_a_signal<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = runtime()?;
-    let ended = runtime.block_on(async {
-        let signals = Signals::listen(|_| {})?;
-        tokio::select! {
-            biased;
-            () = signals.token().cancelled() => Err(match signals.received() {
-                Some(signal) => Error::new(ErrorKind::Cancelled(signal), format!("ended by {signal}")),
-                None => Error::new(ErrorKind::State, "the command was cancelled"),
-            }),
-            ended = work => ended,
-        }
-    });
-    runtime.shutdown_background();
-    ended
-}
-
 /// The result of a command of this name that was refused before it began.
 pub(super) fn refuse(name: Option<&str>, printer: Printer, error: &Error) -> ExitCode {
     match name {
-        Some("list") => print(printer, &RunnersDocument::<RunnersList>::refused(error), |_| String::new()),
-        Some("gc") => print(printer, &RunnersDocument::<RunnersGc>::refused(error), |_| String::new()),
-        Some("release") => print(printer, &RunnersDocument::<RunnersRelease>::refused(error), |_| String::new()),
-        Some("image") => print(printer, &RunnersDocument::<RunnersImage>::refused(error), |_| String::new()),
-        // What the command on the runner says is all that comes on stdout.
-        Some("ssh") => ExitCode::from(crate::exit::code(error.kind())),
-        _ => print(printer, &RunnersDocument::<NoBody>::refused(error), |_| String::new()),
+        Some("list") => print(printer, &CommandDocument::<RunnersList>::refused(error), |_| String::new()),
+        Some("gc") => print(printer, &CommandDocument::<RunnersGc>::refused(error), |_| String::new()),
+        Some("release") => print(printer, &CommandDocument::<RunnersRelease>::refused(error), |_| String::new()),
+        Some("image") => print(printer, &CommandDocument::<RunnersImage>::refused(error), |_| String::new()),
+        // What the command on the runner says, or the document, is all that comes on stdout.
+        Some("ssh" | "user-data") => ExitCode::from(crate::exit::code(error.kind())),
+        _ => print(printer, &CommandDocument::<NoBody>::refused(error), |_| String::new()),
     }
-}
-
-/// Writes the one result.
-fn print<B: RunnersBody>(printer: Printer, document: &RunnersDocument<B>, text: impl FnOnce(&B) -> String) -> ExitCode {
-    let code = match printer.format() {
-        Format::Json => printer.json(document, document.exit_code, |error| {
-            let refused = RunnersDocument::refused(error);
-            (refused.exit_code, refused)
-        }),
-        Format::Human => {
-            // Nothing is said of what was not done.
-            let body = if document.body == B::default() && document.error.is_some() {
-                String::new()
-            } else {
-                text(&document.body)
-            };
-            let ending = document.error.as_ref().map(|error| result_text::outcome(document.status, error));
-            let lines = body + &ending.unwrap_or_default();
-            printer.result(&lines);
-            document.exit_code
-        }
-    };
-    ExitCode::from(code)
 }

@@ -13,7 +13,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Holder, HolderState};
 use crate::provider::Released;
-use crate::report::RunnersDocument;
+use crate::report::CommandDocument;
 use crate::report::runners::{ReleaseItem, ReleaseOutcome, RunnersRelease};
 use crate::sanitise;
 
@@ -31,7 +31,7 @@ const REAPER_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// `Usage` for an id that names no runner, or one that must not be released; `State` when the journal cannot be read.
-pub(super) async fn release(args: &ReleaseArgs, site: &Site) -> Result<RunnersDocument<RunnersRelease>> {
+pub(super) async fn release(args: &ReleaseArgs, site: &Site) -> Result<CommandDocument<RunnersRelease>> {
     let Survey { runners, warnings, fault, is_incomplete, .. } = survey(site, true).await?;
     if let Some(error) = fault {
         return Err(error);
@@ -59,7 +59,7 @@ pub(super) async fn release(args: &ReleaseArgs, site: &Site) -> Result<RunnersDo
     }
     let failed = items.iter().filter(|item| item.outcome == ReleaseOutcome::Unconfirmed);
     let failed: Vec<String> = failed.map(|item| format!("`{}`", item.lease_id)).collect();
-    let document = RunnersDocument::done(RunnersRelease { released: items }, warnings);
+    let document = CommandDocument::done(RunnersRelease { released: items }, warnings);
     if failed.is_empty() {
         return Ok(document);
     }
@@ -141,7 +141,7 @@ async fn was_released_by(reaper: &Holder, site: &Site, lease: &LeaseId) -> Resul
     loop {
         let lives = reaper.state() == HolderState::Alive;
         let (records, _) = site.journal.read()?;
-        if !records.iter().any(|recorded| recorded.record.lease_id == *lease) {
+        if !records.iter().any(|recorded| recorded.record.labels.lease_id == *lease) {
             return Ok(true);
         }
         if !lives || Instant::now() > deadline {

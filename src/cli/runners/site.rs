@@ -28,13 +28,13 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Opens the named provider, or every one there is. Asks nobody yet.
+    /// Opens the named provider, or every one that the environment says where to find. Asks nobody yet.
     ///
     /// # Errors
     /// `Usage` for a provider that is not known and a workspace's name that is not valid; whatever keeps a named one from being opened.
     pub(super) async fn open(provider: Option<&str>, owner: Option<&str>, environment: Environment) -> Result<Self> {
         let named = match provider {
-            Some(said) => Some(choice::named(said)?.name),
+            Some(said) => Some(choice::named(said)?.name()),
             None => None,
         };
         let services = services(environment)?;
@@ -47,7 +47,9 @@ impl Site {
             warnings: Vec::new(),
             services,
         };
-        for name in choice::KNOWN.iter().copied().filter(|name| named.is_none_or(|named| named == *name)) {
+        let names: Vec<&str> =
+            named.map_or_else(|| choice::at_hand(&site.services.environment).collect(), |one| vec![one]);
+        for name in names {
             let (environment, dirs) = (&site.services.environment, &site.services.dirs);
             match ProviderConfig::from_environment(name, environment, dirs).and_then(|config| config.open()) {
                 Ok(provider) => site.providers.push(provider),

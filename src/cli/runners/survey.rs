@@ -60,7 +60,7 @@ pub(super) async fn survey(site: &Site, dry_run: bool) -> Result<Survey> {
         Err(error) => (Default::default(), Some(error)),
     };
     let mut records: BTreeMap<LeaseId, Recorded> =
-        records.into_iter().map(|recorded| (recorded.record.lease_id.clone(), recorded)).collect();
+        records.into_iter().map(|recorded| (recorded.record.labels.lease_id.clone(), recorded)).collect();
     let mut survey = Survey {
         unreadable: unreadable.into_iter().map(unreadable_record).collect(),
         is_incomplete: !site.warnings.is_empty(),
@@ -145,8 +145,8 @@ impl Known {
         // Only its holder's death makes it somebody else's to remove.
         let removed = (!recorded.held).then(|| Err(Error::new(ErrorKind::ReleaseUnconfirmed, &*why)));
         Some(Self {
-            name: record.lease_id.to_string(),
-            lease_id: Some(record.lease_id.clone()),
+            name: record.labels.lease_id.to_string(),
+            lease_id: Some(record.labels.lease_id.clone()),
             provider: record.provider.clone(),
             listed: None,
             is_this_users: true,
@@ -159,12 +159,12 @@ impl Known {
     /// What the runner's labels, or else the record, say of it.
     pub(super) fn labels(&self) -> Option<Labels> {
         let listed = self.listed.as_ref().and_then(|listed| listed.labels.as_ref().ok());
-        listed.cloned().or_else(|| self.recorded.as_ref().map(|recorded| recorded.record.labels()))
+        listed.cloned().or_else(|| self.recorded.as_ref().map(|recorded| recorded.record.labels.clone()))
     }
 
     /// Whether the process that leased it lives.
     pub(super) fn holder(&self) -> HolderState {
-        let on_record = self.recorded.as_ref().and_then(|recorded| recorded.record.holder.as_ref());
+        let on_record = self.recorded.as_ref().and_then(|recorded| recorded.record.labels.holder.as_ref());
         match (on_record.map(Holder::state), &self.listed) {
             (Some(state), None) => state,
             (Some(state), _) if state != HolderState::Unknown => state,

@@ -1,6 +1,6 @@
 //! [`DockerfileSource`]: the Dockerfile that is built, found as buildx finds it.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::root::{Root, read_small};
 use crate::error::{Error, Result};
@@ -72,8 +72,10 @@ impl DockerfileSource {
         };
         let directory = parent.canonicalize().map_err(missing)?;
         let given = std::path::absolute(root.given()).unwrap_or_else(|_| root.given().to_owned());
-        let is_inside =
-            absolute.starts_with(root.path()) || absolute.starts_with(given) || directory.starts_with(root.path());
+        // `CONTEXT/../x` only begins like something inside.
+        let goes_up = absolute.components().any(|part| part == Component::ParentDir);
+        let begins_inside = !goes_up && (absolute.starts_with(root.path()) || absolute.starts_with(given));
+        let is_inside = begins_inside || directory.starts_with(root.path());
         if is_inside && !resolved.starts_with(root.path()) {
             return Err(root.leads_outside(file, &resolved, DEFAULT_NAME));
         }

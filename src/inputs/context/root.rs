@@ -67,6 +67,14 @@ impl Root {
         }
     }
 
+    /// Reads a small file that belongs to the context. `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Root::resolve`], and for what is no regular file, larger than [`MAX_FILE_BYTES`] or unreadable.
+    pub fn read(&self, relative: &Path, what: &str) -> Result<Option<Vec<u8>>> {
+        self.resolve(relative, what)?.map(|path| read_small(&path, what)).transpose()
+    }
+
     /// The refusal of a link that leaves the context.
     pub(super) fn leads_outside(&self, path: &Path, resolved: &Path, what: &str) -> Error {
         Error::usage(format!(

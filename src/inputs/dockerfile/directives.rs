@@ -17,7 +17,17 @@ pub fn syntax(dockerfile: &[u8]) -> Option<String> {
 
 /// The character that continues a line: a backslash, unless the directive `escape` says a backtick.
 pub(super) fn escape(text: &str) -> char {
-    if directive(text, "#", "escape") == Some("`") { '`' } else { '\\' }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for line in text.lines() {
+        let Some((key, value)) = line.trim().strip_prefix('#').and_then(|line| line.split_once('=')) else { break };
+        match key.trim().to_ascii_lowercase().as_str() {
+            "escape" => return if value.trim() == "`" { '`' } else { '\\' },
+            "syntax" | "check" => {}
+            // Any other key is a comment, which ends the directives.
+            _ => break,
+        }
+    }
+    '\\'
 }
 
 /// The value of a directive. The first line may be a shebang; the first other line that is no directive ends them.

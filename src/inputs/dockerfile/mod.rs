@@ -1,10 +1,14 @@
 //! Reads what matters to us out of a Dockerfile before BuildKit parses it properly: which frontend it asks for, and
-//! which registries its images come from. It judges nothing; what cannot be read is left out, for BuildKit will say so.
+//! which images it names. It judges nothing; an image whose name cannot be told is kept as unknown.
 
 mod directives;
 mod expand;
+mod fetches;
+mod flags;
+mod heredoc;
 mod images;
 mod instructions;
 
 pub use directives::{BUILTIN_FRONTEND, is_builtin_frontend, syntax};
-pub use images::{SYNTAX_ARG, image_hosts};
+pub use fetches::{Fetches, fetches};
+pub use images::{Images, SYNTAX_ARG, images};

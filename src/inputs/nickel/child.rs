@@ -10,7 +10,7 @@ use super::limits::{Limits, MAX_REQUEST, OVERHEAD, STACK};
 use super::wire::{Answer, Request};
 
 /// Runs the child: a request as JSON on standard input, answers as JSON lines on standard output. Success means that
-/// an answer was given, not that it is a good one.
+/// answers were given, not that they are good ones.
 pub fn child_main() -> ExitCode {
     let mut text = Vec::new();
     let request = std::io::stdin()
@@ -32,11 +32,8 @@ pub fn child_main() -> ExitCode {
         complain(&format!("the evaluator panicked: {}", words.unwrap_or("for an unknown reason")));
     }));
     let work = move || {
-        let mut busy = |number| say(&Answer::Busy(number));
-        match evaluate(&request.documents, &mut busy, seal) {
-            Ok(values) => say(&Answer::Values(values)),
-            Err(invalid) => say(&Answer::Invalid(invalid)),
-        }
+        evaluate(&request.documents, &say, seal);
+        say(&Answer::Done);
     };
     match std::thread::Builder::new().stack_size(STACK).spawn(work).map(std::thread::JoinHandle::join) {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 pub enum Contract {
     /// `.build-spec.ncl`.
     BuildSpec,
+    /// A directives file: one record, or an array of named ones.
+    Directives,
+    /// The operator's policy.
+    Policy,
+    /// A pool's configuration.
+    Serve,
     /// A tiers file.
     Tiers,
     /// The table of default sizes by language.
@@ -19,6 +25,9 @@ impl Contract {
     pub(super) const fn file(self) -> &'static str {
         match self {
             Self::BuildSpec => "/__lian__/lian/schemas/build_spec.ncl",
+            Self::Directives => "/__lian__/lian/schemas/build_directives.ncl",
+            Self::Policy => "/__lian__/lian/schemas/policy.ncl",
+            Self::Serve => "/__lian__/lian/schemas/serve.ncl",
             Self::Tiers => "/__lian__/lian/schemas/tiers.ncl",
             Self::Languages => "/__lian__/lian/schemas/languages.ncl",
         }
@@ -28,17 +37,11 @@ impl Contract {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::BuildSpec => "BuildSpec",
+            Self::Directives => "DirectivesFile",
+            Self::Policy => "Policy",
+            Self::Serve => "Serve",
             Self::Tiers => "TiersFile",
             Self::Languages => "LanguagesFile",
-        }
-    }
-
-    /// The closed records of the schema: their fields are what an unknown field may have been meant to be.
-    pub(super) const fn records(self) -> &'static [&'static str] {
-        match self {
-            Self::BuildSpec => &["Fields"],
-            Self::Tiers => &["TiersFile", "Tier"],
-            Self::Languages => &["LanguagesFile", "Size"],
         }
     }
 }

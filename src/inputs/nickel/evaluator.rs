@@ -1,5 +1,6 @@
 //! [`Evaluator`]: starts the guarded child and says what became of it.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -8,8 +9,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 
 use super::SUBCOMMAND;
+use super::checked::Checked;
+use super::diagnostic::{Diagnostic, Rule};
+use super::evaluated::Evaluated;
 use super::limits::{Limits, MAX_ANSWER};
-use super::wire::{Answer, Document, Invalid, Request};
+use super::wire::{Answer, Document, Request};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::process::Cmd;
 
@@ -43,14 +47,51 @@ impl Evaluator {
         self
     }
 
-    /// The values of `documents`, in their order, each valid by its contract. One child does them all.
+    /// What `documents` say, in their order, each valid by its contract. One child does them all.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] when a document cannot be read, is not valid, imports what it may not, or needs more time
-    /// or memory than the limits allow.
-    pub async fn evaluate(&self, documents: Vec<Document>) -> Result<Vec<serde_json::Value>> {
+    /// or memory than the limits allow. The message has everything that is wrong.
+    pub async fn evaluate(&self, documents: Vec<Document>) -> Result<Vec<Evaluated>> {
         let names: Vec<String> = documents.iter().map(Document::shown).collect();
-        let request = serde_json::to_vec(&Request { documents, limits: self.limits })
+        let checked = self.ask(&documents.iter().collect::<Vec<_>>()).await?;
+        let faults: Vec<_> = names
+            .iter()
+            .enumerate()
+            .flat_map(|(number, name)| {
+                let diagnostics = checked.get(&number).map(|checked| checked.diagnostics.as_slice());
+                diagnostics.unwrap_or_default().iter().map(move |diagnostic| (name.as_str(), diagnostic))
+            })
+            .collect();
+        if let Some(error) = refusal(&faults) {
+            return Err(error);
+        }
+        let values: Vec<Evaluated> = checked.into_values().filter_map(|checked| checked.value).collect();
+        if values.len() == names.len() {
+            return Ok(values);
+        }
+        Err(Error::new(ErrorKind::Spec, format!("`{}` could not be evaluated", names.join("`, `"))))
+    }
+
+    /// What becomes of each of `documents`, in their order: its value, or everything that is wrong with it. Each has a
+    /// child, and so the limits, of its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] when no child could be started, or it made no sense.
+    pub async fn check(&self, documents: &[Document]) -> Result<Vec<Checked>> {
+        let mut all = Vec::with_capacity(documents.len());
+        for document in documents {
+            let checked = self.ask(&[document]).await?.into_values().next();
+            let silent = || Error::new(ErrorKind::Spec, format!("nothing was said of `{}`", document.shown()));
+            all.push(checked.ok_or_else(silent)?);
+        }
+        Ok(all)
+    }
+
+    /// Starts a child for these documents. It may die of one of them, and then say nothing of those that come after.
+    async fn ask(&self, documents: &[&Document]) -> Result<BTreeMap<usize, Checked>> {
+        let asked = documents.iter().map(|document| (*document).clone()).collect();
+        let request = serde_json::to_vec(&Request { documents: asked, limits: self.limits })
             .context(ErrorKind::Spec, || "cannot ask for an evaluation".to_owned())?;
         let child = Cmd::new(&self.program, ErrorKind::Spec).arg(SUBCOMMAND).clear_env().spawn(
             Stdio::piped(),
@@ -59,60 +100,82 @@ impl Evaluator {
         )?;
         let mut said = Said::default();
         let ended = tokio::time::timeout(self.limits.wall, listen(child, &request, &mut said)).await;
-        let last = said.answers();
-        let name = names.get(last.busy).map_or("the documents", String::as_str);
-        let status = match ended {
-            Ok(Ok(status)) => status,
+        let Answers { busy, mut checked, is_done } = said.answers();
+        let name = documents.get(busy).map_or_else(|| "the documents".to_owned(), |document| document.shown());
+        let end = match ended {
+            Ok(Ok(status)) if status.success() && is_done => None,
+            Ok(Ok(status)) => Some(self.died(&name, status, &said)),
             Ok(Err(error)) => {
                 return Err(Error::new(ErrorKind::Spec, format!("`{name}` could not be evaluated")).because(error));
             }
-            Err(_) => return Err(self.too_slow(name, self.limits.wall.as_secs())),
+            Err(_) => Some(self.too_slow(&name, self.limits.wall.as_secs())),
         };
-        match last.answer {
-            Some(Answer::Values(values)) if status.success() => Ok(values),
-            Some(Answer::Invalid(Invalid { message, hints })) => {
-                let error = Error::new(ErrorKind::Spec, format!("`{name}` {message}"));
-                Err(hints.into_iter().fold(error, Error::hint))
-            }
-            _ => Err(self.died(name, status, &said)),
+        if let Some(end) = end {
+            checked.insert(busy, Checked::invalid(vec![end]));
         }
+        Ok(checked)
     }
 
     /// What a child that died without an answer died of.
-    fn died(&self, name: &str, status: ExitStatus, said: &Said) -> Error {
+    fn died(&self, name: &str, status: ExitStatus, said: &Said) -> Diagnostic {
         let complaint = String::from_utf8_lossy(&said.stderr);
-        let recursion = "look for a recursion without an end";
+        let fault = |message: String| Diagnostic::of_file(name, Rule::Limit, message);
         if said.stdout.len() as u64 > MAX_ANSWER {
-            return Error::new(ErrorKind::Spec, format!("the value of `{name}` is larger than {MAX_ANSWER} bytes"));
+            return fault(format!("the value of `{name}` is larger than {MAX_ANSWER} bytes"));
         }
         // The last words of Rust's allocator, of Nickel's, and of Rust's stack guard.
         if complaint.contains("memory allocation of") || complaint.contains("out of memory") {
             let limit = self.limits.memory_mb;
-            return Error::new(
-                ErrorKind::Spec,
-                format!("evaluation of `{name}` needed more than {limit} MB of memory"),
-            )
-            .hint(recursion);
+            return fault(format!("evaluation of `{name}` needed more than {limit} MB of memory")).hint(RECURSION);
         }
         if complaint.contains("overflowed its stack") {
-            return Error::new(ErrorKind::Spec, format!("`{name}` is nested too deeply to be evaluated"));
+            return fault(format!("`{name}` is nested too deeply to be evaluated"));
         }
         match status.signal() {
             // SIGXCPU at the limit, SIGKILL a second later.
             Some(signal) if signal == rustix::process::Signal::XCPU.as_raw() => {
                 self.too_slow(name, self.limits.cpu_seconds)
             }
-            Some(signal) => {
-                Error::new(ErrorKind::Spec, format!("evaluation of `{name}` was killed by signal {signal}"))
-            }
-            None => Error::new(ErrorKind::Spec, format!("evaluation of `{name}` failed: {}", complaint.trim())),
+            Some(signal) => fault(format!("evaluation of `{name}` was killed by signal {signal}")),
+            None => fault(format!("evaluation of `{name}` failed: {}", complaint.trim())),
         }
     }
 
-    fn too_slow(&self, name: &str, seconds: u64) -> Error {
-        Error::new(ErrorKind::Spec, format!("evaluation of `{name}` did not end within {seconds} s"))
-            .hint("look for a recursion without an end")
+    fn too_slow(&self, name: &str, seconds: u64) -> Diagnostic {
+        let message = format!("evaluation of `{name}` did not end within {seconds} s");
+        Diagnostic::of_file(name, Rule::Limit, message).hint(RECURSION)
     }
+}
+
+/// What to do about an evaluation that needs too much.
+const RECURSION: &str = "look for a recursion without an end";
+
+/// The most faults that one error shows.
+const MAX_SHOWN: usize = 10;
+
+/// Everything that is wrong as one error: what is wrong with `x` says which document it is wrong with.
+fn refusal(faults: &[(&str, &Diagnostic)]) -> Option<Error> {
+    let mut before = None;
+    let mut texts: Vec<String> = Vec::new();
+    for (name, diagnostic) in faults.iter().take(MAX_SHOWN) {
+        texts.push(match diagnostic.rule {
+            Rule::Limit => diagnostic.message.clone(),
+            Rule::Unreadable => format!("`{name}` {}", diagnostic.message),
+            _ if before == Some(name) => diagnostic.excerpt.clone(),
+            _ => format!("`{name}` is not valid: {}", diagnostic.excerpt),
+        });
+        before = Some(name);
+    }
+    if faults.len() > MAX_SHOWN {
+        texts.push(format!("and {} more", faults.len() - MAX_SHOWN));
+    }
+    let (_, first) = faults.first()?;
+    let error = Error::new(ErrorKind::Spec, texts.join("\n\n"));
+    // Other hints are in the excerpts.
+    Some(match &first.hint {
+        Some(hint) if first.rule == Rule::Limit => error.hint(hint),
+        _ => error,
+    })
 }
 
 /// What the child has said so far.
@@ -123,22 +186,26 @@ struct Said {
 }
 
 /// The child's words, understood.
-struct Last {
+#[derive(Default)]
+struct Answers {
+    /// The document that it was busy with in the end.
     busy: usize,
-    answer: Option<Answer>,
+    checked: BTreeMap<usize, Checked>,
+    is_done: bool,
 }
 
 impl Said {
-    fn answers(&self) -> Last {
-        let mut last = Last { busy: 0, answer: None };
+    fn answers(&self) -> Answers {
+        let mut answers = Answers::default();
         for line in self.stdout.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
-                Ok(Answer::Busy(number)) => last.busy = number,
-                Ok(answer) => last.answer = Some(answer),
+                Ok(Answer::Busy(number)) => answers.busy = number,
+                Ok(Answer::Checked(number, checked)) => drop(answers.checked.insert(number, checked)),
+                Ok(Answer::Done) => answers.is_done = true,
                 Err(_) => {}
             }
         }
-        last
+        answers
     }
 }
 

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::checked::Checked;
 use super::contract::Contract;
 use super::limits::Limits;
+use super::writers::Writers;
 
 /// One Nickel document to evaluate against its contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +25,16 @@ pub struct Document {
 pub enum Source {
     /// Among the embedded files, `defaults/tiers.ncl` say.
     Embedded(String),
-    /// On disk. Only files inside of `directory` can be imported.
+    /// On disk. Imports are looked for beside the importing file; only files inside of `directory` can be imported.
     File {
         /// The directory that the document, and everything it imports, has to be in.
         directory: OsString,
-        /// The file's name in it.
+        /// The file's path in it: `.build-spec.ncl`, `ci/directives.ncl`.
         name: OsString,
         /// The directory as messages show it: empty, or ending in `/`.
         shown: String,
+        /// Who may be able to write to it, and to what it imports.
+        writers: Writers,
     },
 }
 
@@ -40,11 +44,24 @@ impl Document {
         Self { source: Source::Embedded(name.to_owned()), contract }
     }
 
-    /// The file `name` in `directory`, which messages call `shown`.
+    /// The file `name` in or below `directory`, which messages call `shown`.
     pub fn file(directory: &Path, name: impl Into<OsString>, shown: &str, contract: Contract) -> Self {
-        let source =
-            Source::File { directory: directory.as_os_str().to_owned(), name: name.into(), shown: shown.to_owned() };
+        let source = Source::File {
+            directory: directory.as_os_str().to_owned(),
+            name: name.into(),
+            shown: shown.to_owned(),
+            writers: Writers::Anybody,
+        };
         Self { source, contract }
+    }
+
+    /// Refuses a file that others than `only` may write to, and such imports of it.
+    #[must_use]
+    pub fn written_by(mut self, only: Writers) -> Self {
+        if let Source::File { writers, .. } = &mut self.source {
+            *writers = only;
+        }
+        self
     }
 
     /// The document as messages name it.
@@ -63,23 +80,14 @@ pub(super) struct Request {
     pub(super) limits: Limits,
 }
 
-/// What the child says. The last line is the answer; the lines before it say what it was busy with if it dies.
+/// What the child says, document by document. When it dies, it died of the last one that it was busy with.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     /// The document of this number is being worked on.
     Busy(usize),
-    /// All documents' values, in the order of the request.
-    Values(Vec<serde_json::Value>),
-    /// A document is not valid.
-    Invalid(Invalid),
-}
-
-/// Why a document is not valid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Invalid {
-    /// The first line completes "`x` …": "is not valid: …", "cannot be read: …". More lines show the place.
-    pub(super) message: String,
-    /// What to do.
-    pub(super) hints: Vec<String>,
+    /// What became of the document of this number.
+    Checked(usize, Checked),
+    /// There is nothing more to come.
+    Done,
 }

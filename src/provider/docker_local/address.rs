@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use crate::env_vars;
 use crate::error::{Error, Result};
 
+/// Why a daemon is not asked that no socket and no port of this machine leads to.
+const ANOTHER_MACHINE: &str =
+    "it is another machine, and this version asks only a daemon that a socket or a port of this one leads to";
+
 /// Where the Docker daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
@@ -37,7 +41,7 @@ impl Address {
         }
         let Some(rest) = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://")) else {
             return Err(refused(if text.starts_with("ssh://") {
-                "it is another machine, and this version leases from this machine's Docker only"
+                ANOTHER_MACHINE
             } else {
                 "only `unix://` and `tcp://` are known"
             }));
@@ -47,7 +51,7 @@ impl Address {
         if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
             Ok(Self::Loopback(address.to_owned()))
         } else {
-            Err(refused("it is another machine, and this version leases from this machine's Docker only"))
+            Err(refused(ANOTHER_MACHINE))
         }
     }
 }

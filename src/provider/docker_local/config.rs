@@ -1,17 +1,28 @@
 //! [`DockerLocalConfig`]: which Docker daemon, which image, and how much of the machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::env_vars::{self, Environment};
+use crate::error::Result;
+use crate::provider::host::cache_cap::cache_cap_bytes;
 use crate::provider::host::runtime_dir::runtime_dir;
 use crate::provider::local::LocalConfig;
 use crate::runner_image;
 
 /// Where Docker listens when nothing is said.
 pub(super) const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// Where kept caches are locked, and how large each may become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheConfig {
+    /// The user's cache directory.
+    pub dir: PathBuf,
+    /// The cap of each, in bytes.
+    pub cap_bytes: u64,
+}
 
 /// Which Docker daemon, which image, and how much of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +41,12 @@ pub struct DockerLocalConfig {
     pub queue_timeout: Duration,
     /// The memory all builds of the machine share, in bytes; `None` for the machine's less a reserve.
     pub memory_budget_bytes: Option<u64>,
+    /// The BuildKit caches that are kept at the daemon; `None` keeps none.
+    pub cache: Option<CacheConfig>,
 }
 
 impl DockerLocalConfig {
-    /// The configuration of this user on this machine.
+    /// The configuration of this user on this machine, which keeps no cache.
     pub fn from_environment(environment: &Environment) -> Self {
         let text = |name: &str, default: &str| environment.text(name).unwrap_or(default).to_owned();
         Self {
@@ -44,7 +57,18 @@ impl DockerLocalConfig {
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
             queue_timeout: LocalConfig::DEFAULT_QUEUE_TIMEOUT,
             memory_budget_bytes: None,
+            cache: None,
         }
+    }
+
+    /// The same with caches that are kept, below this cache directory, as the user wants.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] for a `LIAN_LOCAL_CACHE_GB` that is not a whole number.
+    pub fn with_cache(self, environment: &Environment, dir: &Path) -> Result<Self> {
+        let cap_bytes = cache_cap_bytes(environment)?;
+        let cache = (cap_bytes > 0).then(|| CacheConfig { dir: dir.to_owned(), cap_bytes });
+        Ok(Self { cache, ..self })
     }
 }
 

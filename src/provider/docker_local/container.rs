@@ -8,23 +8,19 @@ use bollard::models::{
 };
 
 use super::facts::DaemonFacts;
+use super::kept_cache::KeptCache;
 use super::privileges;
 use crate::ids::LeaseId;
-use crate::lease::{CgroupVersion, Labels, LeaseRequest, MemoryLimit, RunnerPaths};
+use crate::lease::{CgroupVersion, Labels, LeaseRequest};
 use crate::provider::host::fit::Fit;
+use crate::runner_image::layout::{BUILDKIT_ROOT, SECRETS, STEPS};
 
 /// sshd's port in the container.
 const SSH: &str = "22/tcp";
 
-const SECRETS: &str = "/run/lian-secrets";
-const BUILDKIT_ROOT: &str = "/var/lib/buildkit";
-
 /// The tmpfs of secrets and logins.
 const SECRETS_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=0700";
 
-/// The directories in which BuildKit writes each running step's configuration, by snapshotter. A secret that a step gets as a
-/// variable stands in it.
-const STEPS: [&str; 2] = ["/var/lib/buildkit/runc-overlayfs/executor", "/var/lib/buildkit/runc-native/executor"];
 const STEPS_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=0711";
 
 /// What must not reach a disk.
@@ -33,34 +29,27 @@ fn tmpfs() -> HashMap<String, String> {
     [(SECRETS.to_owned(), SECRETS_OPTIONS.to_owned())].into_iter().chain(steps).collect()
 }
 
-/// Where things are in the container.
-pub(super) fn paths() -> RunnerPaths {
-    RunnerPaths {
-        context: "/workspace".to_owned(),
-        extra_contexts: "/build/extra-contexts".to_owned(),
-        run: "/run/lian".to_owned(),
-        buildkit_root: BUILDKIT_ROOT.to_owned(),
-        output: "/build/output".to_owned(),
-        secrets: SECRETS.to_owned(),
-        bin: "/usr/local/bin".to_owned(),
-    }
-}
-
-/// How the runner limits its build steps. Its first process makes the group, below the container's own; with the lease's
-/// name in it, the kernel's word on a kill is known to be about this lease and no other.
-pub(super) fn memory_limit(lease: &LeaseId, version: CgroupVersion, bytes: u64) -> MemoryLimit {
-    MemoryLimit::Cgroup { version, parent: format!("/{lease}/build"), bytes }
-}
-
-/// The request that creates the container: all labels and limits are in it.
-pub(super) fn create_body(image: &str, request: &LeaseRequest, fit: &Fit, facts: &DaemonFacts) -> ContainerCreateBody {
+/// The request that creates the container: all labels and limits are in it. BuildKit's state is in the kept cache, or in a
+/// volume of the lease's own.
+pub(super) fn create_body(
+    image: &str,
+    request: &LeaseRequest,
+    fit: &Fit,
+    facts: &DaemonFacts,
+    kept: Option<&KeptCache>,
+) -> ContainerCreateBody {
     let labels: HashMap<String, String> = request.labels().to_map().into_iter().collect();
     let memory = i64::try_from(fit.memory_bytes).unwrap_or(i64::MAX);
     let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some("0".to_owned()) };
     let cache = Mount {
         target: Some(BUILDKIT_ROOT.to_owned()),
         typ: Some(MountType::VOLUME),
-        volume_options: Some(MountVolumeOptions { labels: Some(labels.clone()), ..MountVolumeOptions::default() }),
+        // Without a name it goes with the container.
+        source: kept.map(|kept| kept.name.clone()),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(kept.map_or(&labels, |kept| &kept.labels).clone()),
+            ..MountVolumeOptions::default()
+        }),
         ..Mount::default()
     };
     let log = [("max-size", "1m"), ("max-file", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));

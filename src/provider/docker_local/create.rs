@@ -30,15 +30,29 @@ pub(super) enum NotCreated {
     Unknown(Error),
 }
 
-/// Creates the container and yields its id; one of the same lease that is there is taken. Once it is being released, a
-/// request that got no answer is not sent again.
+/// A container that is there.
+#[derive(Debug)]
+pub(super) struct Created {
+    pub(super) id: String,
+    /// What the daemon warns of (a limit that it does not keep, say), one line each. Nothing of one that was there already.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Created {
+    fn before(id: String) -> Self {
+        Self { id, warnings: Vec::new() }
+    }
+}
+
+/// Creates the container; one of the same lease that is there is taken. Once it is being released, a request that got no
+/// answer is not sent again.
 pub(super) async fn create(
     docker: &Docker,
     lease: &LeaseId,
     owner: &OwnerId,
     body: &ContainerCreateBody,
     releasing: &CancellationToken,
-) -> Result<String, NotCreated> {
+) -> Result<Created, NotCreated> {
     let options = CreateContainerOptionsBuilder::default().name(lease.as_str()).build();
     let mut last = None;
     for attempt in 0..ATTEMPTS {
@@ -46,12 +60,15 @@ pub(super) async fn create(
             break;
         }
         let error = match docker.create_container(Some(options.clone()), body.clone()).await {
-            Ok(created) => return Ok(created.id),
+            Ok(created) => {
+                let warnings = created.warnings.iter().map(|warning| shown(warning)).collect();
+                return Ok(Created { id: created.id, warnings });
+            }
             Err(error) => error,
         };
         if failure::status(&error) == Some(409) {
             match adopt(docker, lease, owner).await.map_err(NotCreated::Refused)? {
-                Some(id) => return Ok(id),
+                Some(id) => return Ok(Created::before(id)),
                 // It was removed in between.
                 None => continue,
             }
@@ -60,7 +77,7 @@ pub(super) async fn create(
             return Err(NotCreated::Refused(refusal(&error)));
         }
         if let Some(id) = look(docker, lease, owner).await? {
-            return Ok(id);
+            return Ok(Created::before(id));
         }
         if failure::status(&error).is_some() {
             // A fault that was said aloud, and nothing was made.
@@ -107,6 +124,10 @@ async fn adopt(docker: &Docker, lease: &LeaseId, owner: &OwnerId) -> Result<Opti
         return Err(removal::not_ours(lease, &format!("its owner is `{}`", labels.owner)));
     }
     Ok(container.id)
+}
+
+fn shown(warning: &str) -> String {
+    format!("Docker warns: {}", crate::sanitise::line(warning.trim()))
 }
 
 fn refusal(error: &DockerError) -> Error {

@@ -19,14 +19,14 @@ use super::daemon::Daemon;
 use super::facts::DaemonFacts;
 use super::files::{self, File};
 use super::held_container::{HeldContainer, cut, find_image};
-use super::lease_dir::{self, LeaseDir};
-use super::{failure, ready, removal, volumes};
+use super::{DIR, failure, ready, removal, volumes};
 use crate::env_vars;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest, MANAGED_LABEL};
 use crate::lock_file::LockFile;
 use crate::provider::host::budget;
+use crate::provider::host::lease_dir::{self, LeaseDir};
 use crate::provider::host::machine::{architecture, fingerprint};
 use crate::provider::local::tools;
 use crate::provider::{Capabilities, ComputeProvider, Listed, Liveness, Released, RunnerStatus, Scope, Watch};
@@ -66,7 +66,7 @@ impl DockerLocalProvider {
     }
 
     fn dir(&self, lease: &LeaseId) -> LeaseDir {
-        LeaseDir::new(&self.config.runtime_dir, lease)
+        LeaseDir::new(&self.config.runtime_dir, DIR, lease)
     }
 
     /// Removes what this machine has of a lease that this process did not make.
@@ -78,14 +78,14 @@ impl DockerLocalProvider {
         {
             lock.remove();
         }
-        lease_dir::remove_parent(&self.config.runtime_dir);
+        lease_dir::remove_parent(&self.config.runtime_dir, DIR);
         budget::tidy(&self.config.runtime_dir);
         Ok(())
     }
 
     /// That a daemon does not have the container proves nothing about a lease of another one that had this address.
     async fn is_of_this_daemon(&self, docker: &Docker, lease: &LeaseId) -> Result<()> {
-        let Some(daemon) = self.dir(lease).daemon() else { return Ok(()) };
+        let Some(daemon) = self.dir(lease).backend() else { return Ok(()) };
         if daemon.is_empty() || daemon == DaemonFacts::read(docker).await.map_err(unconfirmed)?.id {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl DockerLocalProvider {
     /// Removes the directories of leases whose container and process are gone.
     async fn sweep_dirs(&self, docker: &Docker) -> Result<()> {
         let facts = DaemonFacts::read(docker).await?;
-        for (lease, lock) in lease_dir::unheld(&self.config.runtime_dir, &facts.id)? {
+        for (lease, lock) in lease_dir::unheld(&self.config.runtime_dir, DIR, &facts.id)? {
             let dir = self.dir(&lease);
             if dir.creating_for().is_some() {
                 self.remove_late(docker, &lease).await?;
@@ -126,7 +126,7 @@ impl DockerLocalProvider {
                 lock.remove();
             }
         }
-        lease_dir::remove_parent(&self.config.runtime_dir);
+        lease_dir::remove_parent(&self.config.runtime_dir, DIR);
         budget::tidy(&self.config.runtime_dir);
         volumes::remove_orphans(docker).await
     }
@@ -171,8 +171,8 @@ impl ComputeProvider for DockerLocalProvider {
         Capabilities {
             architectures: vec![architecture().to_owned()],
             isolation: Isolation::Container,
-            enforces_memory: true,
-            shared_machine: true,
+            // As far as anybody can say before it was asked: it may be a virtual one.
+            shared_machine: Some("Docker's machine"),
             scope: Scope::Credential,
             can_keep: true,
         }

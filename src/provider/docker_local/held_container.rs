@@ -7,23 +7,26 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::DockerLocalConfig;
-use super::container::{create_body, memory_limit, paths};
-use super::create::{NotCreated, create};
+use super::container::create_body;
+use super::create::{Created, NotCreated, create};
 use super::facts::{DaemonFacts, NO_MEMORY_LIMIT};
 use super::files::{self, File};
-use super::lease_dir::{self, LeaseDir};
-use super::{failure, privileges, ready};
+use super::kept_cache::KeptCache;
+use super::{DIR, failure, privileges, ready};
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Endpoint, Isolation, LeaseRequest, MemoryLimit};
+use crate::lease::{Endpoint, Isolation, LeaseRequest, Made, MemoryLimit};
 use crate::lock_file::LockFile;
 use crate::provider::Watch;
 use crate::provider::host::budget::{Budget, Reservation};
 use crate::provider::host::fit::Fit;
+use crate::provider::host::key_pair::authorized_keys;
+use crate::provider::host::lease_dir::{self, LeaseDir};
 use crate::provider::host::machine::{self, Machine};
 use crate::provider::host::runtime_dir::prepare_runtime_dir;
 use crate::runner_image;
+use crate::runner_image::layout::{memory_limit, paths};
 
 /// What this process holds for one lease. Each field is set before, or at once when, the thing exists, so a release finds
 /// it however far the acquisition came.
@@ -32,9 +35,11 @@ pub(super) struct HeldContainer {
     dir: LeaseDir,
     lock: Option<LockFile>,
     reservation: Option<Reservation>,
+    /// The kept cache that the container has.
+    cache: Option<KeptCache>,
     /// The request that creates the container: a task of its own, so that it has an end that is known also when nobody
     /// waits for it any more.
-    pub(super) creating: Option<JoinHandle<Result<String, NotCreated>>>,
+    pub(super) creating: Option<JoinHandle<Result<Created, NotCreated>>>,
     /// True from just before the request goes out: before that there is nothing to release at the daemon.
     pub(super) asked: bool,
     /// Cancelled by the first release: after it no request that makes something may be sent any more.
@@ -51,9 +56,10 @@ pub(super) struct Cut {
 impl HeldContainer {
     pub(super) fn new(config: &DockerLocalConfig, lease: &LeaseId) -> Self {
         Self {
-            dir: LeaseDir::new(&config.runtime_dir, lease),
+            dir: LeaseDir::new(&config.runtime_dir, DIR, lease),
             lock: None,
             reservation: None,
+            cache: None,
             creating: None,
             asked: false,
             releasing: CancellationToken::new(),
@@ -88,21 +94,29 @@ impl HeldContainer {
             return Err(Error::new(ErrorKind::Provider, format!("lease `{lease}` is held by another process")));
         }
         self.dir.create(&facts.id)?;
+        let mut notes = fit.notes.clone();
+        notes.push(privileges::isolation_note(facts.cgroup));
+        // A request that went out has named its volume.
+        if let Some(cache) = config.cache.as_ref().filter(|_| !self.asked && self.cache.is_none()) {
+            match KeptCache::take(cache, docker, &facts.id, request).await {
+                Ok(cache) => self.cache = Some(cache),
+                Err(why) => notes.push(why),
+            }
+        }
 
         watch.waiting("Docker to make the runner's container");
-        let id = self.create(config, docker, request, &fit, &facts).await?;
-        watch.created(&id);
+        let Created { id, warnings: said } = self.create(config, docker, request, &fit, &facts).await?;
+        watch.created(&Made { remote_id: id.clone(), since: SystemClock.now(), price: None }).await;
         self.dir.set_creating(false)?;
         watch.waiting("the runner's container to start");
         self.start(docker, &id, request, facts.limits_memory.then_some(fit.build_bytes)).await?;
         watch.waiting("sshd of the runner's container");
         let (host, port) = ready::wait_for_ssh(docker, &id).await?;
 
-        let mut notes = fit.notes.clone();
-        notes.push(privileges::isolation_note(facts.cgroup));
         let mut warnings = fit.warnings.clone();
         warnings.extend(image.warning);
         warnings.extend(facts.limit_warnings());
+        warnings.extend(said);
         let memory = if facts.limits_memory {
             memory_limit(lease, facts.cgroup, fit.build_bytes)
         } else {
@@ -123,7 +137,7 @@ impl HeldContainer {
             memory,
             effective_memory_bytes: fit.memory_bytes,
             effective_cpu: fit.cpu,
-            cache_cap_bytes: None,
+            cache_cap_bytes: self.cache.as_ref().map(|cache| cache.cap_bytes),
             architecture: image.architecture,
             notes,
             warnings,
@@ -140,7 +154,7 @@ impl HeldContainer {
         request: &LeaseRequest,
         fit: &Fit,
         facts: &DaemonFacts,
-    ) -> Result<String> {
+    ) -> Result<Created> {
         if self.releasing.is_cancelled() {
             let why = format!("lease `{}` is being released", request.lease_id);
             return Err(Error::new(ErrorKind::Provider, why));
@@ -149,7 +163,7 @@ impl HeldContainer {
             self.dir.set_creating(true)?;
             self.asked = true;
             crate::failpoint::reach("container-announced");
-            let body = create_body(&config.image, request, fit, facts);
+            let body = create_body(&config.image, request, fit, facts, self.cache.as_ref());
             let (docker, lease, owner) = (docker.clone(), request.lease_id.clone(), request.owner.clone());
             let releasing = self.releasing.clone();
             self.creating = Some(tokio::spawn(async move { create(&docker, &lease, &owner, &body, &releasing).await }));
@@ -160,7 +174,7 @@ impl HeldContainer {
         let ended = creating.await;
         self.creating = None;
         match ended {
-            Ok(Ok(id)) => Ok(id),
+            Ok(Ok(created)) => Ok(created),
             Ok(Err(NotCreated::Refused(error))) => {
                 self.dir.set_creating(false)?;
                 Err(error)
@@ -195,7 +209,10 @@ impl HeldContainer {
         let mut files = vec![
             File::private("/etc/ssh/lian_host_ed25519_key", self.dir.host_private().await?),
             File::public("/etc/ssh/lian_host_ed25519_key.pub", format!("{}\n", self.dir.host_public().await?)),
-            File::private("/root/.ssh/authorized_keys", format!("{}\n", self.dir.client_public().await?).into_bytes()),
+            File::private(
+                "/root/.ssh/authorized_keys",
+                authorized_keys(&self.dir.client_public().await?, &request.authorized_keys).into_bytes(),
+            ),
             File::public("/etc/lian-build/lease", format!("{}\n", request.lease_id)),
             File::public("/etc/lian-build/hard-deadline", files::unix_time(request.hard_deadline)),
             File::public(files::EXPIRES, files::unix_time(expires_at(request, SystemClock.now()))),
@@ -217,8 +234,9 @@ impl HeldContainer {
         if let Some(lock) = self.lock.take() {
             lock.remove();
         }
-        lease_dir::remove_parent(&config.runtime_dir);
+        lease_dir::remove_parent(&config.runtime_dir, DIR);
         self.reservation = None;
+        self.cache = None;
         Ok(())
     }
 }

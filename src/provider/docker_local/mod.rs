@@ -15,12 +15,15 @@ mod facts;
 mod failure;
 mod files;
 mod held_container;
-mod lease_dir;
+mod kept_cache;
 mod privileges;
 mod ready;
 mod removal;
 mod volumes;
 
-pub use config::DockerLocalConfig;
+/// Where its leases are in the runtime directory.
+const DIR: &str = "docker";
+
+pub use config::{CacheConfig, DockerLocalConfig};
 pub(crate) use daemon::Daemon;
 pub use docker_provider::DockerLocalProvider;

@@ -1,5 +1,5 @@
-//! The volumes of leases: each container has one for BuildKit's state, with the lease's labels. It goes with its container,
-//! unless something comes in between.
+//! The volumes of leases: a container that has no kept cache has one for BuildKit's state, with the lease's labels. It goes
+//! with its container, unless something comes in between.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::lease::AuthorizedKey;
 use crate::process::Cmd;
 
 /// Makes a key pair: the private half in `file`, the public one beside it.
@@ -27,4 +28,9 @@ pub(in crate::provider) async fn read_public(file: &Path) -> Result<String> {
         .await
         .context(ErrorKind::Provider, || format!("cannot read the SSH key `{}`", file.display()))?;
     Ok(text.trim().to_owned())
+}
+
+/// The text of an `authorized_keys` that lets the provider's own key in, and those of who it is leased for.
+pub(in crate::provider) fn authorized_keys(own: &str, others: &[AuthorizedKey]) -> String {
+    std::iter::once(own).chain(others.iter().map(AuthorizedKey::as_str)).map(|key| format!("{key}\n")).collect()
 }

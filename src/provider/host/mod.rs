@@ -1,9 +1,11 @@
-//! What providers share whose runners stand on a machine with other things on it: its memory and who may have how much
-//! of it, the private directory of leases, and their keys.
+//! What providers share on the machine of the caller: the private directory of leases and their keys, and, where runners
+//! stand on it, its memory and who may have how much of it.
 
 pub(in crate::provider) mod budget;
+pub(in crate::provider) mod cache_cap;
 pub(in crate::provider) mod fit;
 pub(in crate::provider) mod key_pair;
+pub(in crate::provider) mod lease_dir;
 pub(in crate::provider) mod machine;
 pub(in crate::provider) mod remove_tree;
 pub(in crate::provider) mod runtime_dir;

@@ -6,12 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::dirs::Dirs;
-use crate::env_vars::{self, Environment};
-use crate::error::{Error, Result};
+use crate::env_vars::Environment;
+use crate::error::Result;
+use crate::provider::host::cache_cap::cache_cap_bytes;
 use crate::provider::host::runtime_dir::runtime_dir;
-
-/// The size cap of a kept BuildKit cache where nothing is said, in GB.
-const DEFAULT_CACHE_GB: u64 = 20;
 
 /// Where the provider puts things, and how much it may take. Tests point every directory elsewhere.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,19 +39,12 @@ impl LocalConfig {
     /// # Errors
     /// [`crate::error::ErrorKind::Usage`] for a `LIAN_LOCAL_CACHE_GB` that is not a whole number.
     pub fn from_environment(environment: &Environment, dirs: &Dirs) -> Result<Self> {
-        let cache_gb = match environment.text(env_vars::LIAN_LOCAL_CACHE_GB) {
-            None => DEFAULT_CACHE_GB,
-            Some(text) => text.parse::<u64>().ok().filter(|gb| *gb <= 1 << 20).ok_or_else(|| {
-                Error::usage(format!("`{text}` in `{}` is not a number of GB", env_vars::LIAN_LOCAL_CACHE_GB))
-                    .hint("give a whole number; 0 keeps no cache")
-            })?,
-        };
         Ok(Self {
             program_dirs: environment.program_dirs(),
             cache_dir: dirs.cache.clone(),
             runtime_dir: runtime_dir(environment),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
-            cache_cap_bytes: cache_gb << 30,
+            cache_cap_bytes: cache_cap_bytes(environment)?,
             queue_timeout: Self::DEFAULT_QUEUE_TIMEOUT,
             memory_budget_bytes: None,
         })
@@ -63,10 +54,9 @@ impl LocalConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     fn dirs() -> Dirs {
-        Dirs { state: "/s".into(), cache: "/c".into(), config: "/k".into() }
+        Dirs { state: "/s".into(), cache: "/c".into(), config: "/k".into(), system_config: "/e".into() }
     }
 
     #[test]
@@ -76,17 +66,5 @@ mod tests {
         let expected: Vec<PathBuf> =
             ["/opt/bk", "/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from).into();
         assert_eq!(config.program_dirs, expected);
-    }
-
-    #[test]
-    fn the_cache_cap_is_checked() {
-        let with = |value: &str| {
-            LocalConfig::from_environment(&Environment::from_pairs([("LIAN_LOCAL_CACHE_GB", value)]), &dirs())
-        };
-        assert_eq!(with("0").unwrap().cache_cap_bytes, 0);
-        assert_eq!(with("3").unwrap().cache_cap_bytes, 3 << 30);
-        for bad in ["-1", "1.5", "lots", "99999999999999"] {
-            assert_eq!(with(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad}");
-        }
     }
 }

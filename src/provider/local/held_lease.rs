@@ -12,9 +12,10 @@ use super::record::Record;
 use super::remains::Remains;
 use super::runner::Runner;
 use super::tools::{Launcher, Tools};
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Endpoint, Isolation, LeaseRequest, MemoryLimit, RunnerPaths};
+use crate::lease::{Endpoint, Isolation, LeaseRequest, Made, MemoryLimit, RunnerPaths};
 use crate::lock_file::LockFile;
 use crate::provider::Watch;
 use crate::provider::host::budget::{Budget, Reservation};
@@ -88,7 +89,7 @@ impl HeldLease {
         }
         let memory = self.limit_memory(config, request, &fit, rootless).await?;
         // The record says whose it is, and a sweep finds it by its name.
-        watch.created(lease.as_str());
+        watch.created(&Made { remote_id: lease.to_string(), since: SystemClock.now(), price: None }).await;
         if let MemoryLimit::None { reason } = &memory {
             warnings.push(format!("the memory limit is not enforced: {reason}"));
         }
@@ -99,7 +100,7 @@ impl HeldLease {
         let (buildkit_root, is_kept) = (root.path.clone(), root.is_kept());
         self.root = Some(root);
         fill_bin(tools, &self.dirs)?;
-        let host_key = keys::make(tools, &self.dirs).await?;
+        let host_key = keys::make(tools, &self.dirs, &request.authorized_keys).await?;
         let to_join = self.cgroup.as_ref().map(LeaseCgroup::to_join).unwrap_or_default();
         Runner::start(tools, &self.dirs, &to_join, &mut self.runner).await?;
         if secrets_may_swap(&self.dirs) {

@@ -6,17 +6,18 @@ use std::path::Path;
 use super::lease_dirs::LeaseDirs;
 use super::tools::Tools;
 use crate::error::{Context as _, ErrorKind, Result};
-use crate::provider::host::key_pair::{generate, read_public};
+use crate::lease::AuthorizedKey;
+use crate::provider::host::key_pair::{authorized_keys, generate, read_public};
 
 /// The public half of the host key, as `known_hosts` writes it.
 pub(super) struct HostKey(pub(super) String);
 
-/// Makes the client's and the host's key, and the file that lets the one in.
-pub(super) async fn make(tools: &Tools, dirs: &LeaseDirs) -> Result<HostKey> {
+/// Makes the client's and the host's key, and the file that lets the one in, and `others`.
+pub(super) async fn make(tools: &Tools, dirs: &LeaseDirs, others: &[AuthorizedKey]) -> Result<HostKey> {
     let (client, host) = (dirs.client_key(), dirs.sshd().join("host_key"));
     tokio::try_join!(generate(&tools.ssh_keygen, &client), generate(&tools.ssh_keygen, &host))?;
     let client_public = read_public(&client).await?;
-    write(&dirs.sshd().join("authorized_keys"), &format!("{client_public}\n")).await?;
+    write(&dirs.sshd().join("authorized_keys"), &authorized_keys(&client_public, others)).await?;
     Ok(HostKey(read_public(&host).await?))
 }
 
@@ -54,7 +55,15 @@ fn sshd_config(dirs: &LeaseDirs, port: u16) -> String {
         ("UsePAM", "no".to_owned()),
         // The directories above are checked by us; sshd would refuse a runtime directory below /tmp.
         ("StrictModes", "no".to_owned()),
-        ("DisableForwarding", "yes".to_owned()),
+        // sshd forwards no socket either where it says `no` here. The one port is no way in or out: only the caller could ask for it.
+        ("AllowTcpForwarding", "remote".to_owned()),
+        ("PermitListen", "127.0.0.1:1".to_owned()),
+        ("AllowAgentForwarding", "no".to_owned()),
+        ("X11Forwarding", "no".to_owned()),
+        ("PermitTunnel", "no".to_owned()),
+        // The caller's agents, as sockets of the lease's own.
+        ("AllowStreamLocalForwarding", "remote".to_owned()),
+        ("StreamLocalBindUnlink", "yes".to_owned()),
         ("PermitTTY", "yes".to_owned()),
         ("PermitUserRC", "no".to_owned()),
         ("PermitUserEnvironment", "no".to_owned()),
@@ -106,12 +115,21 @@ mod tests {
     }
 
     #[test]
-    fn sshd_listens_on_loopback_and_forwards_nothing() {
+    fn sshd_listens_on_loopback_and_forwards_nothing_but_sockets_of_the_caller() {
         let dirs = LeaseDirs { runtime: "/run/x/lb-1".into(), data: "/d".into() };
         let text = sshd_config(&dirs, 4022);
-        for line in
-            ["Port 4022", "ListenAddress 127.0.0.1", "DisableForwarding yes", "PasswordAuthentication no", "UsePAM no"]
-        {
+        for line in [
+            "Port 4022",
+            "ListenAddress 127.0.0.1",
+            "AllowTcpForwarding remote",
+            "PermitListen 127.0.0.1:1",
+            "AllowAgentForwarding no",
+            "X11Forwarding no",
+            "PermitTunnel no",
+            "AllowStreamLocalForwarding remote",
+            "PasswordAuthentication no",
+            "UsePAM no",
+        ] {
             assert!(text.lines().any(|other| other == line), "{line} in {text}");
         }
         assert!(!text.contains("Subsystem"));

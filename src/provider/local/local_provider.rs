@@ -138,8 +138,7 @@ impl ComputeProvider for LocalProvider {
         Capabilities {
             architectures: vec![architecture().to_owned()],
             isolation: Isolation::None,
-            enforces_memory: is_root(),
-            shared_machine: true,
+            shared_machine: Some("this machine"),
             scope: Scope::ThisUser,
             can_keep: false,
         }

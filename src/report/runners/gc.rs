@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{OwnerInfo, RunnersBody, UnreadableRecord};
+use super::{OwnerInfo, UnreadableRecord};
 use crate::ids::LeaseId;
+use crate::report::CommandBody;
 
 /// The format's name and version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -28,7 +29,7 @@ pub struct RunnersGc {
     pub unreadable: Vec<UnreadableRecord>,
 }
 
-impl RunnersBody for RunnersGc {
+impl CommandBody for RunnersGc {
     type Schema = RunnersGcSchema;
     const COMMAND: &'static str = "runners gc";
 }

@@ -3,15 +3,17 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::RunnersBody;
+use crate::report::CommandBody;
 
 /// The image that runners in containers start from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct RunnersImage {
-    /// The name that Docker has it under; `null` when it was not loaded.
+    /// The name that Docker has it under, or the snapshot's description; `null` when it was not loaded.
     pub image: Option<String>,
-    /// Docker's id of it; `null` when it was not loaded.
+    /// Docker's id of it, or the snapshot's; `null` when it was not loaded.
     pub image_id: Option<String>,
+    /// True when it is a snapshot at a provider, and not an image of Docker's.
+    pub is_snapshot: bool,
     /// The tar of the root that was written; `null` when none was asked for.
     pub file: Option<String>,
     /// The hash of the recipe it was made with.
@@ -29,7 +31,7 @@ pub enum RunnersImageSchema {
     V1,
 }
 
-impl RunnersBody for RunnersImage {
+impl CommandBody for RunnersImage {
     type Schema = RunnersImageSchema;
     const COMMAND: &'static str = "runners image";
 }

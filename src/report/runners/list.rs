@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::RunnersBody;
 use crate::ids::{LeaseId, RunId, Workspace};
 use crate::lease::{HolderState, OwnerId};
 use crate::provider::RunnerStatus;
+use crate::report::CommandBody;
 use crate::report::envelope::Cost;
 
 /// The format's name and version.
@@ -31,7 +31,7 @@ pub struct RunnersList {
     pub unreadable: Vec<UnreadableRecord>,
 }
 
-impl RunnersBody for RunnersList {
+impl CommandBody for RunnersList {
     type Schema = RunnersListSchema;
     const COMMAND: &'static str = "runners list";
 }

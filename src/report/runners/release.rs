@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::RunnersBody;
 use crate::ids::LeaseId;
+use crate::report::CommandBody;
 
 /// The format's name and version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -22,7 +22,7 @@ pub struct RunnersRelease {
     pub released: Vec<ReleaseItem>,
 }
 
-impl RunnersBody for RunnersRelease {
+impl CommandBody for RunnersRelease {
     type Schema = RunnersReleaseSchema;
     const COMMAND: &'static str = "runners release";
 }

@@ -2,7 +2,7 @@
 
 use super::config::{BuildkitConfig, render};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lease::Endpoint;
+use crate::lease::{CgroupVersion, Endpoint, MemoryLimit};
 use crate::remote::Session;
 
 const START: &str = include_str!("start.sh");
@@ -11,7 +11,14 @@ const START: &str = include_str!("start.sh");
 const START_LIMIT: u32 = 30;
 
 /// Prints the exit code or `running` or `gone`, then the log's last bytes. `$1` is the run directory.
+///
+/// Between the daemon's end and its supervisor's word on it there is a moment: a second is waited for that word.
 const DIAGNOSE: &str = r#"cd -- "$1" || exit 1
+tries=0
+while [ ! -e buildkitd.exit ] && [ -e buildkitd.pid ] && ! kill -0 "$(cat buildkitd.pid)" 2>/dev/null && [ "$tries" -lt 50 ]; do
+    tries=$((tries + 1))
+    sleep 0.02 2>/dev/null || sleep 1
+done
 if [ -e buildkitd.exit ]; then cat buildkitd.exit
 elif [ -e buildkitd.pid ] && kill -0 "$(cat buildkitd.pid)" 2>/dev/null; then echo running
 else echo gone; fi
@@ -79,7 +86,8 @@ pub async fn start(session: &Session, endpoint: &Endpoint, config: &BuildkitConf
     let archive = pack(&files)?;
     let (paths, address) = (&endpoint.paths, address(endpoint));
     let (socket, limit) = (socket(endpoint), START_LIMIT.to_string());
-    let argv = ["sh", "-c", START, "start-buildkitd", &paths.run, &paths.bin, &address, &socket, &limit];
+    let group = own_group(endpoint);
+    let argv = ["sh", "-c", START, "start-buildkitd", &paths.run, &paths.bin, &address, &socket, &limit, &group];
     let output = session.run(&argv, Some(&archive)).await?;
     if !output.success() {
         return Err(not_started(&output.stderr_text()));
@@ -94,6 +102,17 @@ pub async fn start(session: &Session, endpoint: &Endpoint, config: &BuildkitConf
         notes.push(format!("BuildKit uses the `{snapshotter}` snapshotter, which is slower than overlayfs: `{}` cannot hold overlay mounts", paths.buildkit_root));
     }
     Ok(Started { address, workers: workers.to_owned(), notes })
+}
+
+/// The control group of the daemon, on a machine of its own: beside the one of the steps, and not that of `sshd`, which systemd
+/// would end with it when the daemon is killed for memory.
+fn own_group(endpoint: &Endpoint) -> String {
+    let hierarchy = match &endpoint.memory {
+        MemoryLimit::Cgroup { version: CgroupVersion::V2, .. } => "/sys/fs/cgroup",
+        MemoryLimit::Cgroup { version: CgroupVersion::V1, .. } => "/sys/fs/cgroup/memory",
+        MemoryLimit::None { .. } => return String::new(),
+    };
+    if endpoint.is_own_machine() { format!("{hierarchy}/{}/runner", endpoint.lease_id) } else { String::new() }
 }
 
 /// With a full disk it is not the runner's own failure: the next one's disk is as large.

@@ -20,6 +20,13 @@ pub enum NoRetry<'a> {
     },
     /// It was the largest tier.
     NoNextTier,
+    /// The policy allows no larger tier.
+    OverPolicy {
+        /// The next larger tier.
+        next: Option<&'a Tier>,
+        /// The policy's rule, with its line.
+        rule: &'a str,
+    },
     /// The next tier is larger than the provider's machine.
     NextDoesNotFit {
         /// The tier.
@@ -32,7 +39,7 @@ pub enum NoRetry<'a> {
 impl<'a> NoRetry<'a> {
     fn next(&self) -> Option<&'a Tier> {
         match *self {
-            Self::SwitchedOff { next } | Self::UsedUp { next } => next,
+            Self::SwitchedOff { next } | Self::UsedUp { next } | Self::OverPolicy { next, .. } => next,
             Self::NextDoesNotFit { next, .. } => Some(next),
             Self::NoNextTier => None,
         }
@@ -55,6 +62,7 @@ impl Judgement {
             NoRetry::SwitchedOff { .. } => "not retried, for `oom_retry = false` is set".to_owned(),
             NoRetry::UsedUp { .. } => "this was the one retry".to_owned(),
             NoRetry::NoNextTier => format!("not retried, for `{}` is the largest tier", tier.name),
+            NoRetry::OverPolicy { rule, .. } => format!("not retried, for the policy allows no larger tier ({rule})"),
             NoRetry::NextDoesNotFit { next, reason } => {
                 format!("not retried, for the next tier `{}` cannot be had: {reason}", next.name)
             }
@@ -150,6 +158,7 @@ mod tests {
             (NoRetry::UsedUp { next: Some(&next) }, "cax41", "the one retry"),
             (NoRetry::UsedUp { next: None }, "cax31", "the one retry"),
             (NoRetry::NoNextTier, "cax31", "the largest tier"),
+            (NoRetry::OverPolicy { next: Some(&next), rule: "/p:3" }, "cax41", "no larger tier (/p:3)"),
             (
                 NoRetry::NextDoesNotFit { next: &next, reason: "this machine has 24 GB" },
                 "cax41",

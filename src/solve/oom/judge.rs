@@ -21,6 +21,8 @@ pub struct FailureFacts {
     /// Set when the solve was ended because it printed nothing for so many seconds while memory pressure was near
     /// 100 %: that of the lease's own cgroup, or of a machine of its own. Other pressure says nothing of this build.
     pub stalled_seconds: Option<u64>,
+    /// True when the build's log could not be written to its end: the disk was full then, whatever it has by now.
+    pub log_was_cut: bool,
 }
 
 /// What the verdict must know of the runner.
@@ -86,7 +88,7 @@ pub fn judge(
     runner: RunnerFacts<'_>,
 ) -> Judgement {
     let word = kernel_word(before, after, runner);
-    let disk_full = after.and_then(|after| after.disk).is_some_and(|disk| disk.is_full());
+    let disk_full = failure.log_was_cut || after.and_then(|after| after.disk).is_some_and(|disk| disk.is_full());
     let (peak_bytes, limit_bytes) = memory_use(after, runner);
     let mut judgement = Judgement {
         verdict: Verdict::NotMemory,
@@ -122,7 +124,7 @@ pub fn judge(
         judgement.evidence.extend(word.none);
     }
     if disk_full {
-        judgement.evidence.push("the disk below BuildKit's root is full, which is not memory".to_owned());
+        judgement.evidence.push("the runner's disk is full, which is not memory".to_owned());
     }
     judgement
 }

@@ -50,6 +50,6 @@ pub struct Judgement {
     pub limit_bytes: Option<u64>,
     /// Set when a process was killed for memory and the build succeeded all the same.
     pub warning: Option<String>,
-    /// True when the disk below BuildKit's root is full, which explains many failures and is not memory.
+    /// True when the runner's disk is, or was, full, which explains many failures and is not memory.
     pub disk_full: bool,
 }

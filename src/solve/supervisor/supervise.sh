@@ -4,7 +4,8 @@
 #
 # $1 state directory of this command   $2 its log   $3 bytes of the log that the caller has already   $4... the command
 # stdout: the log from there on, as it grows.  It ends with the command, or with standard input.
-# stderr, last line: `lian-exit CODE`, or `running` in place of the code when the supervisor was killed.
+# stderr, last line: `lian-exit CODE`, or `running` in place of the code when the supervisor was killed.  `lian-cut` on a line
+# before it says that some of the log could not be written.
 # Exit 3: it did not start, or its log was not passed on to the end; why is on stderr.
 set -eu
 umask 077
@@ -67,4 +68,6 @@ if [ "$whole" = no ]; then
 fi
 
 read -r code _ <"$state/exit"
+# It was given back: whatever else is there by now, the disk was full.
+[ -e "$log.room" ] || echo lian-cut >&2
 echo "lian-exit $code" >&2

@@ -15,6 +15,9 @@ const STOP: &str = include_str!("stop.sh");
 /// What the script's last line on stderr begins with.
 const EXIT: &str = "lian-exit ";
 
+/// The line on stderr that says that the log has gaps, because the disk was full.
+const CUT: &str = "lian-cut";
+
 /// What stands in place of the exit code while the command runs.
 const RUNNING: &str = "running";
 
@@ -29,6 +32,7 @@ pub struct Supervised {
     log: String,
     argv: Vec<String>,
     passed_on: u64,
+    log_was_cut: bool,
 }
 
 impl Supervised {
@@ -41,12 +45,18 @@ impl Supervised {
             log: format!("{}/{name}.log", paths.output),
             argv,
             passed_on: 0,
+            log_was_cut: false,
         }
     }
 
     /// Bytes of the log that were passed on.
     pub fn passed_on(&self) -> u64 {
         self.passed_on
+    }
+
+    /// True when some of the log could not be written: its disk was full, at least for a while.
+    pub fn log_was_cut(&self) -> bool {
+        self.log_was_cut
     }
 
     /// Starts the command if nothing of that name was started on this lease, and calls `take` for what it says on standard
@@ -64,6 +74,7 @@ impl Supervised {
         let ((), said) = tokio::join!(self.pass_on(&mut child, &mut take), last_words(stderr));
         drop(stdin);
         let code = child.wait().await?;
+        self.log_was_cut |= says_cut(&said);
         exit_code(code, &said)
     }
 
@@ -107,6 +118,11 @@ async fn last_words(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     bytes
 }
 
+/// Whether the script says that the log has gaps.
+fn says_cut(said: &[u8]) -> bool {
+    said.split(|byte| *byte == b'\n').any(|line| line == CUT.as_bytes())
+}
+
 /// The command's exit code, from the script's own and its last words.
 fn exit_code(script: i32, said: &[u8]) -> Result<i32> {
     let text = String::from_utf8_lossy(said);
@@ -136,6 +152,12 @@ mod tests {
         ] {
             assert_eq!(exit_code(script, said).unwrap_err().kind(), ErrorKind::Runner);
         }
+    }
+
+    #[test]
+    fn a_log_with_gaps_is_said_on_a_line_of_its_own() {
+        assert!(says_cut(b"tail: a word\nlian-cut\nlian-exit 1\n"));
+        assert!(!says_cut(b"no lian-cut\nlian-exit 1\n"));
     }
 
     #[test]

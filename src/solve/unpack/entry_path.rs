@@ -7,6 +7,9 @@ use crate::error::Result;
 use crate::sanitise;
 use crate::solve::unpack::{Limits, refused};
 
+/// What to do about a result that cannot be unpacked here.
+const AS_A_FILE: &str = "write `type=tar,dest=FILE` to get the result as a file, as it is";
+
 /// A relative path of plain names; empty for the result's own root.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct EntryPath(Vec<Vec<u8>>);
@@ -15,7 +18,8 @@ impl EntryPath {
     /// Checks a path as it stands in an archive. `.` and repeated `/` are dropped.
     ///
     /// # Errors
-    /// For absolute paths, `..`, NUL bytes, and whatever is longer or deeper than a file system takes.
+    /// For absolute paths, `..`, NUL bytes, whatever is longer or deeper than a file system takes, and what would become
+    /// part of a git directory: a hook or a setting there is a command that the caller's next `git` runs.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let no = |why: &str| Err(refused(format!("the result holds the path `{}`, {why}", shown(bytes))));
         if bytes.is_empty() {
@@ -37,6 +41,10 @@ impl EntryPath {
         }
         if names.iter().any(|name| name.len() > 255) {
             return no("which has a name longer than 255 bytes");
+        }
+        if names.iter().any(|name| is_git(name)) {
+            return no("which is part of a git directory: its hooks and settings would run commands on this machine")
+                .map_err(|error| error.hint(AS_A_FILE));
         }
         if names.len() > Limits::DEPTH {
             return no(&format!("which is deeper than {} directories", Limits::DEPTH));
@@ -84,14 +92,16 @@ impl std::fmt::Display for EntryPath {
 /// For every other target.
 pub(super) fn check_symlink(path: &EntryPath, target: &[u8]) -> Result<()> {
     let no = |why: &str| {
-        Err(refused(format!("the result holds the link `{path}` to `{}`, {why}", shown(target)))
-            .hint("write `type=tar,dest=FILE` to get the result as a file, with its links as they are"))
+        Err(refused(format!("the result holds the link `{path}` to `{}`, {why}", shown(target))).hint(AS_A_FILE))
     };
     if target.is_empty() || target.len() >= Limits::PATH_BYTES || target.contains(&0) {
         return no("which is no path");
     }
     if target.starts_with(b"/") {
         return no("which is absolute and would lead somewhere else on this machine");
+    }
+    if target.split(|byte| *byte == b'/').any(is_git) {
+        return no("which leads into a git directory");
     }
     let mut depth = path.0.len().saturating_sub(1);
     let mut names = false;
@@ -107,6 +117,11 @@ pub(super) fn check_symlink(path: &EntryPath, target: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// True for the name of a repository's directory, however a file system that ignores case writes it.
+fn is_git(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b".git")
 }
 
 /// A foreign path, cut and safe to show.
@@ -133,6 +148,22 @@ mod tests {
         for path in ["", "/", "/etc/passwd", "..", "a/../../b", "a/..", "./..", "a\0b", deep.as_str(), long.as_str()] {
             assert!(EntryPath::parse(path.as_bytes()).is_err(), "{path:?}");
         }
+    }
+
+    #[test]
+    fn nothing_gets_into_a_git_directory() {
+        for path in [".git", "./.git/hooks/post-checkout", "a/.git/config", "a/.GIT", ".Git/x"] {
+            let error = EntryPath::parse(path.as_bytes()).unwrap_err();
+            assert!(error.message().contains("git directory") && !error.hints().is_empty(), "{path}: {error:?}");
+        }
+        for path in [".gitignore", "git/hooks/x", "a.git/config", ".github/x"] {
+            assert!(EntryPath::parse(path.as_bytes()).is_ok(), "{path}");
+        }
+        let link = EntryPath::parse(b"a/l").unwrap();
+        for target in ["../.git/hooks", ".git", "../x/.GIT"] {
+            assert!(check_symlink(&link, target.as_bytes()).is_err(), "{target}");
+        }
+        check_symlink(&link, b"../.gitignore").unwrap();
     }
 
     #[test]

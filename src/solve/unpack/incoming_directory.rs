@@ -16,7 +16,7 @@ use crate::solve::unpack::{Limits, TEMPORARY_PREFIX, refused, unwritable};
 ///
 /// What is taken: files, directories, symbolic links that cannot lead out, hard links to files of the same result, with
 /// their permission bits and times. Owners, extended attributes, setuid, setgid and sticky bits are not kept. Anything
-/// else (absolute paths, `..`, devices, FIFOs, sparse files, a path twice) refuses the whole result.
+/// else (absolute paths, `..`, `.git`, devices, FIFOs, sparse files, a path twice) refuses the whole result.
 #[derive(Debug)]
 pub struct IncomingDirectory {
     temporary: TempDir,

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use lian_build::lease::{Endpoint, MemoryLimit};
+use lian_build::lease::{Endpoint, Made, MemoryLimit};
 use lian_build::provider::AcquireWatch;
 use tokio_util::sync::CancellationToken;
 
@@ -45,11 +45,12 @@ struct Witness<'a, L: Fn() -> Option<LabelMap>> {
     seen: Mutex<Vec<Option<LabelMap>>>,
 }
 
+#[async_trait::async_trait]
 impl<L: Fn() -> Option<LabelMap> + Sync> AcquireWatch for Witness<'_, L> {
     fn waiting(&self, _what: &str) {}
 
-    fn created(&self, remote_id: &str) {
-        assert!(!remote_id.is_empty());
+    async fn created(&self, made: &Made) {
+        assert!(!made.remote_id.is_empty());
         self.seen.lock().unwrap().push((self.look)());
     }
 }
@@ -74,9 +75,9 @@ pub(crate) async fn the_endpoint_is_what_was_declared(harness: &dyn Harness) {
     let (endpoint, declared) = (harness.lease(&*provider, &request).await, provider.capabilities());
     assert_eq!(endpoint.lease_id, request.lease_id);
     assert_eq!(endpoint.isolation, declared.isolation);
-    assert_eq!(endpoint.shared, declared.shared_machine);
+    assert_eq!(endpoint.shared, declared.shared_machine.is_some());
     assert!(declared.architectures.contains(&endpoint.architecture), "{}", endpoint.architecture);
-    assert_eq!(matches!(endpoint.memory, MemoryLimit::Cgroup { .. }), declared.enforces_memory);
+    assert_eq!(matches!(endpoint.memory, MemoryLimit::Cgroup { .. }), harness.declared().enforces_memory);
     assert!(endpoint.host_key.starts_with("ssh-"), "{}", endpoint.host_key);
     provider.release(&request.lease_id).await.unwrap();
 }
@@ -104,10 +105,11 @@ pub(crate) async fn a_failed_acquisition_leaves_nothing_after_its_release(harnes
 /// Cancels at the moment when the provider says that the runner is being made.
 struct Canceller(CancellationToken);
 
+#[async_trait::async_trait]
 impl AcquireWatch for Canceller {
     fn waiting(&self, _what: &str) {}
 
-    fn created(&self, _remote_id: &str) {
+    async fn created(&self, _made: &Made) {
         self.0.cancel();
     }
 }

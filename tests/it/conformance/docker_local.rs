@@ -8,9 +8,8 @@ use lian_build::lease::{LeaseRequest, OwnerId};
 use lian_build::provider::ComputeProvider;
 use lian_build::provider::docker_local::{DockerLocalConfig, DockerLocalProvider};
 
-use super::fake::request;
 use super::{Declared, Harness, Renewal, Second, conformance};
-use crate::support::{DockerMachine, LabelMap, TestImage, tier};
+use crate::support::{DockerMachine, LabelMap, TestImage, request};
 
 /// The tests' daemon, with directories and an owner of its own.
 struct DockerLocal {
@@ -45,7 +44,7 @@ impl DockerLocal {
 impl Harness for DockerLocal {
     /// A second process of this user; one of another home adopts, which has a test of its own.
     fn declared(&self) -> Declared {
-        Declared { second: Second::IsRefused, renewal: Renewal::Moves }
+        Declared { second: Second::IsRefused, renewal: Renewal::Moves, enforces_memory: true }
     }
 
     fn provider(&self) -> Arc<dyn ComputeProvider> {
@@ -61,7 +60,7 @@ impl Harness for DockerLocal {
     }
 
     fn request(&self) -> LeaseRequest {
-        LeaseRequest { tier: tier(0.5), ..request(&self.owner, Timestamp::now()) }
+        request(&self.owner, 0.5, Timestamp::now())
     }
 
     fn traces(&self, lease: &LeaseId) -> Vec<String> {

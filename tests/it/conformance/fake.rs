@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
-use lian_build::ids::{LeaseId, RunId};
-use lian_build::lease::{Holder, LeaseRequest, OwnerId};
+use jiff::Timestamp;
+use lian_build::ids::LeaseId;
+use lian_build::lease::LeaseRequest;
 use lian_build::provider::ComputeProvider;
 
 use super::{Declared, Harness, Renewal, Second, conformance};
-use crate::support::{FakeCloud, FakeProvider, Fault, LabelMap, tier};
+use crate::support::{FakeCloud, FakeProvider, Fault, LabelMap, request};
 
 /// A fake cloud with its provider.
 struct Fake {
@@ -23,30 +23,11 @@ impl Fake {
     }
 }
 
-/// A request for a new lease of a project.
-pub(crate) fn request(owner: &str, now: Timestamp) -> LeaseRequest {
-    LeaseRequest {
-        lease_id: LeaseId::new(),
-        run_id: RunId::new(),
-        workspace: "test".parse().unwrap(),
-        actor_id: "tester".parse().unwrap(),
-        tier: tier(1.0),
-        memory_is_explicit: true,
-        attempt: 1,
-        owner: OwnerId::derive(owner),
-        created_at: now,
-        expires_at: now + SignedDuration::from_mins(20),
-        hard_deadline: now + SignedDuration::from_hours(2),
-        holder: Holder::current(),
-        may_be_kept: false,
-    }
-}
-
 #[async_trait::async_trait]
 impl Harness for Fake {
     fn declared(&self) -> Declared {
         let renewal = if self.labels_change { Renewal::Moves } else { Renewal::DoesNothing };
-        Declared { second: Second::Adopts, renewal }
+        Declared { second: Second::Adopts, renewal, enforces_memory: false }
     }
 
     fn provider(&self) -> Arc<dyn ComputeProvider> {
@@ -59,7 +40,7 @@ impl Harness for Fake {
     }
 
     fn request(&self) -> LeaseRequest {
-        request("project", Timestamp::now())
+        request("project", 1.0, Timestamp::now())
     }
 
     fn traces(&self, lease: &LeaseId) -> Vec<String> {

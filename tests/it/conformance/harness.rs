@@ -23,6 +23,8 @@ pub(crate) enum Second {
 pub(crate) enum Renewal {
     /// It moves the soft deadline that the list shows.
     Moves,
+    /// The same, to a time that is not before the one that was meant: the backend counts from when it hears of it.
+    MovesAtLeast,
     /// The backend cannot hold one: nothing happens.
     DoesNothing,
 }
@@ -32,6 +34,8 @@ pub(crate) enum Renewal {
 pub(crate) struct Declared {
     pub(crate) second: Second,
     pub(crate) renewal: Renewal,
+    /// Whether a tier's memory is a limit here.
+    pub(crate) enforces_memory: bool,
 }
 
 /// A world with one provider in it. Everything but [`Harness::provider`] is independent of the provider.

@@ -32,7 +32,7 @@ impl Local {
 #[async_trait::async_trait]
 impl Harness for Local {
     fn declared(&self) -> Declared {
-        Declared { second: Second::IsRefused, renewal: Renewal::DoesNothing }
+        Declared { second: Second::IsRefused, renewal: Renewal::DoesNothing, enforces_memory: true }
     }
 
     fn provider(&self) -> Arc<dyn ComputeProvider> {

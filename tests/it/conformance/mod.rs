@@ -3,19 +3,22 @@
 //! A provider joins with a [`Harness`] and one line `conformance!`. What it cannot do it declares, and then that is tested:
 //! nothing is skipped.
 
-mod acquiring;
+pub(crate) mod acquiring;
 mod docker_local;
 mod fake;
 mod harness;
-mod listing;
+mod hcloud;
+pub(crate) mod listing;
 mod local;
+mod pool;
 mod protocol;
-mod releasing;
+mod proxmox;
+pub(crate) mod releasing;
 mod renewing;
 mod sweeping;
 mod world;
 
-use harness::{Declared, Harness, Renewal, Second};
+pub(crate) use harness::{Declared, Harness, Renewal, Second};
 
 /// Every case of the suite for the provider of one harness; `$make` makes a fresh world for each.
 macro_rules! conformance {

@@ -11,7 +11,7 @@ use lian_build::ids::LeaseId;
 use lian_build::lease::{Holder, Journal, LeaseRequest, OwnerId, Recorded};
 use tempfile::TempDir;
 
-use crate::support::{FakeCloud, FakeProvider, ManualClock};
+use crate::support::{FakeCloud, FakeProvider, ManualClock, request};
 
 /// Whose the runners of a world are, if nothing else is said.
 pub(crate) const PROJECT: &str = "project";
@@ -51,7 +51,7 @@ impl Home {
     /// The state that a lease has on record.
     pub(crate) fn state_of(&self, lease: &LeaseId) -> Option<&'static str> {
         let records = self.records();
-        records.iter().find(|found| found.record.lease_id == *lease).map(|found| found.record.state.name())
+        records.iter().find(|found| found.record.labels.lease_id == *lease).map(|found| found.record.state.name())
     }
 }
 
@@ -80,7 +80,7 @@ impl World {
 
     pub(crate) fn request_of(&self, owner: &str) -> LeaseRequest {
         use lian_build::clock::Clock as _;
-        super::fake::request(owner, self.clock.now())
+        request(owner, 1.0, self.clock.now())
     }
 
     /// A lease on record, asked for nothing yet.

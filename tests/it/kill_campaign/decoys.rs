@@ -1,15 +1,22 @@
 //! [`Decoys`]: what belongs to others, and must look at the end as it did.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use lian_build::ids::LeaseId;
 use lian_build::lease::OwnerId;
 
-use super::provider::Container;
 use super::site::{PROJECT, Site, Victim};
 use crate::support::{Leftovers, Sandbox};
+
+/// Something of somebody else's where the provider's runners are, gone when it is dropped.
+pub(super) trait Foreign {
+    /// It is as it was.
+    fn assert_untouched(&self);
+}
+
+/// The time budget of the other project's build, in minutes: it stands through a whole campaign, however far time is moved.
+const LONG: &str = "{ schema_version = 1, time_budget_min = 1440 }\n";
 
 /// What belongs to others.
 pub(super) struct Decoys {
@@ -17,8 +24,8 @@ pub(super) struct Decoys {
     process: Child,
     /// Directories beside ours, with names much like them.
     directories: Vec<PathBuf>,
-    /// Containers, where the provider's runners are some.
-    containers: Vec<Container>,
+    /// Containers or servers, where the provider's runners are some.
+    foreign: Vec<Box<dyn Foreign>>,
     /// Another project's build, that stands still with its lease.
     build: Victim,
     lease: LeaseId,
@@ -37,22 +44,24 @@ impl Decoys {
         let directories = vec![
             site.run_dir().join("lian-build-of-ann"),
             site.runtime_dir().join("notes"),
-            PathBuf::from(format!("/sys/fs/cgroup/memory/lian-build-of-ann-{}", std::process::id())),
+            // Other campaigns may go on at the same time.
+            PathBuf::from(format!("/sys/fs/cgroup/memory/lian-build-of-ann-{}", LeaseId::new())),
         ];
         for directory in &directories {
             std::fs::create_dir_all(directory).unwrap();
         }
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(site.runtime_dir(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        let containers = site.provider.foreign(OwnerId::derive(PROJECT).as_str());
+        let foreign = site.provider.foreign(OwnerId::derive(PROJECT).as_str());
         let home = Sandbox::new();
+        home.dockerfile_on_base("RUN true").write(".build-spec.ncl", LONG);
         let mut command = site.command(&home, "another-project");
-        command.args(site.build_arguments()).env("LIAN_FAILPOINT", "stop@on-lease");
+        command.args(site.arguments_to_build(&home.context())).env("LIAN_FAILPOINT", site.failpoints(Some("on-lease")));
         let mut build = Victim::start(&mut command, home);
         build.wait_for("failpoint: stopped at on-lease");
         let leases = site.leases(&build.home);
         let [lease] = leases.as_slice() else { panic!("not one lease: {leases:?}") };
-        let mut decoys = Self { process, directories, containers, build, lease: lease.clone(), traces: Vec::new() };
+        let mut decoys = Self { process, directories, foreign, build, lease: lease.clone(), traces: Vec::new() };
         decoys.traces = decoys.look(site);
         assert!(decoys.traces.len() > 2, "{:?}", decoys.traces);
         decoys
@@ -67,6 +76,7 @@ impl Decoys {
         let dirs = [
             site.runtime_dir(),
             site.runtime_dir().join("docker"),
+            site.runtime_dir().join("hcloud"),
             self.build.home.path().join("cache/lian-build/leases"),
         ];
         let mut seen = Leftovers::of(self.lease.as_str(), dirs).find();
@@ -85,7 +95,7 @@ impl Decoys {
         for directory in &self.directories {
             assert!(directory.is_dir(), "`{}` was removed", directory.display());
         }
-        self.containers.iter().for_each(Container::assert_untouched);
+        self.foreign.iter().for_each(|foreign| foreign.assert_untouched());
         assert_eq!(self.look(site), self.traces, "another project's lease was touched");
     }
 
@@ -105,22 +115,5 @@ impl Drop for Decoys {
         for directory in &self.directories {
             let _ = std::fs::remove_dir(directory);
         }
-    }
-}
-
-impl Victim {
-    /// Reads what it says until a line holds `text`, and lets the rest go by.
-    pub(super) fn wait_for(&mut self, text: &str) {
-        let mut lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
-        let mut seen = Vec::new();
-        loop {
-            let line = lines.next().unwrap_or_else(|| panic!("`{text}` never came: {seen:#?}")).unwrap();
-            if line.contains(text) {
-                break;
-            }
-            seen.push(line);
-        }
-        // What it says later must not block it.
-        std::thread::spawn(move || lines.for_each(drop));
     }
 }

@@ -3,17 +3,24 @@
 //! `ci/test` kills at every place of [`places`] and at 20 random instants in each of three ways ([`Way`]). `ci/faults` does
 //! more of them, and prints the figures: `LIAN_TEST_KILLS` is the number of instants, `LIAN_TEST_SEED` repeats a run, and
 //! `LIAN_TEST_FIGURES` is a file that gets the table.
+//!
+//! With `hcloud`, on a simulated project, money is counted as well ([`money`]), and there is a fourth way: the whole machine is
+//! lost. Everything takes longer there, so it is a tenth of the random instants.
 #![expect(clippy::print_stdout, reason = "a campaign says what it does, and its figures")]
 
+mod cloud;
 mod decoys;
 mod figures;
+mod money;
 mod places;
 mod provider;
 mod site;
+mod victim;
 mod way;
 
 use std::time::{Duration, Instant};
 
+use cloud::{Cloud, Machines};
 use figures::{Figures, Kill};
 use lian_build::ids::LeaseId;
 use places::PLACES;
@@ -29,6 +36,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// How many random instants there are of each way, if nothing is said.
 const INSTANTS: u64 = 20;
+
+/// What cleans up now and then.
+const NEXT_BUILD: &str = "the next build";
 
 /// What cleans up what was kept.
 const RELEASE: &str = "`runners release`";
@@ -78,7 +88,8 @@ fn until_clean(site: &Site, victim: &Victim, leases: &[LeaseId], clean: impl FnO
 fn release_kept(site: &Site, victim: &Victim, home: &Sandbox, leases: &[LeaseId]) {
     site.gc(home);
     let [lease] = leases else { panic!("not one lease: {leases:?}") };
-    assert!(site.left(victim, leases).len() > 2, "the runner that was kept is gone");
+    let left = site.left(victim, leases);
+    assert!(left.len() > 2, "the runner that was kept is gone: {left:#?}");
     site.release(home, lease);
 }
 
@@ -90,17 +101,30 @@ fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
     let all = in_namespace(victim.namespace);
     let killed: Vec<i32> = match way {
         Way::Command => vec![victim.pid()],
-        Way::CommandAndReaper => all.into_iter().filter(|pid| runs_our_program(*pid)).collect(),
+        // Right at the start it is still what puts it into its namespace.
+        Way::CommandAndReaper => all.into_iter().filter(|pid| *pid == victim.pid() || runs_our_program(*pid)).collect(),
+        // Of a cloud, the runner is another machine.
+        Way::Machine => all,
+        Way::TreeAndHome if site.provider.cloud().is_some() => all,
         Way::TreeAndHome => {
             let of_runners = leases.iter().flat_map(|lease| Leftovers::of(lease.as_str(), []).process_dirs());
             let of_runners = of_runners.filter_map(|process| process.file_name()?.to_str()?.parse().ok());
             all.into_iter().chain(of_runners).collect()
         }
     };
+    // All stand still before the first one dies: else the reaper begins to clean up before it is killed itself.
+    signal_all(&killed, Signal::STOP);
+    if let Some(cloud) = site.provider.cloud() {
+        money::assert_secret(site, &victim, &cloud.sim().token());
+    }
     signal_all(&killed, Signal::KILL);
     victim.child.wait().unwrap();
+    if let Some(cloud) = site.provider.cloud() {
+        // A request that was under way is carried out, or answered, now that nobody listens.
+        cloud.sim().faults().let_go();
+    }
     let found = site.left(&victim, &leases).len();
-    let mut cleaner = way.cleaner();
+    let (mut cleaner, mut hours) = (way.cleaner(), 1);
     let clean_after = match way {
         Way::Command => {
             let took = until_clean(site, &victim, &leases, || ());
@@ -123,7 +147,7 @@ fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
             until_clean(site, &victim, &leases, || release_kept(site, &victim, &Sandbox::new(), &leases))
         }
         Way::CommandAndReaper if number % 4 == 3 => {
-            cleaner = "the next build";
+            cleaner = NEXT_BUILD;
             until_clean(site, &victim, &leases, || site.build(&victim.home))
         }
         Way::CommandAndReaper => until_clean(site, &victim, &leases, || site.gc(&victim.home)),
@@ -131,37 +155,53 @@ fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
             victim.delete_home();
             until_clean(site, &victim, &leases, || site.gc(&Sandbox::new()))
         }
+        Way::Machine => {
+            victim.delete_home();
+            site.lose_machine(&leases);
+            let cloud = site.provider.cloud().unwrap();
+            until_clean(site, &victim, &leases, || hours = money::clean_elsewhere(site, cloud, &leases, state))
+        }
     };
     assert_eq!(victim.records(), Vec::<String>::new(), "left on record");
     site.assert_others_untouched();
+    if let Some(cloud) = site.provider.cloud() {
+        let token = &cloud.sim().token()[..10];
+        assert!(!victim.said().contains(token), "the token was said");
+        // One that was killed after its release has no lease any more, and has paid for one.
+        cloud.assert_paid(leases.len().max(1) + usize::from(cleaner == NEXT_BUILD), hours);
+    }
+    println!("  {state}: {found} left, none after {} ms", clean_after.as_millis());
     Kill { way, cleaner, state, found, clean_after }
 }
 
 /// Kills at every journal edge, in every way.
 fn kill_at_every_place(provider: Provider) {
-    let (site, mut figures) = (Site::new(provider), Figures::default());
+    let (site, mut figures) = (Site::new(provider.clone()), Figures::default());
     for (place, passes) in PLACES.iter().filter(|(_, passes)| provider.passes(*passes)) {
-        for way in Way::ALL {
+        for way in provider.ways() {
             println!("{way} at {place}");
             let victim = site.start_until(place, *passes);
-            figures.add(kill(&site, victim, way, 0));
+            figures.add(kill(&site, victim, *way, 0));
         }
     }
     site.close();
-    report("every place", provider, &figures);
+    report("every place", &provider, &figures);
 }
 
 /// Kills at random instants of a build, in every way.
 fn kill_at_random_instants(provider: Provider) {
     let seed = number("LIAN_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20 | 0x5eed);
     println!("LIAN_TEST_SEED={seed}");
-    let (site, mut figures, mut random) = (Site::new(provider), Figures::default(), Random(seed));
+    let (site, mut figures, mut random) = (Site::new(provider.clone()), Figures::default(), Random(seed));
     let home = Sandbox::new();
     let started = now();
     site.build(&home);
     let whole = started.elapsed();
-    for number in 0..number("LIAN_TEST_KILLS").unwrap_or(INSTANTS) {
-        for way in Way::ALL {
+    if let Some(cloud) = provider.cloud() {
+        cloud.assert_paid(1, 1);
+    }
+    for number in 0..provider.instants(number("LIAN_TEST_KILLS").unwrap_or(INSTANTS)) {
+        for &way in provider.ways() {
             let instant = random.part_of(whole);
             println!("{way} after {} of {} ms", instant.as_millis(), whole.as_millis());
             let victim = site.start();
@@ -170,12 +210,13 @@ fn kill_at_random_instants(provider: Provider) {
         }
     }
     site.close();
-    report("random instants", provider, &figures);
+    report("random instants", &provider, &figures);
     assert!(figures.hits() > 0, "no kill hit anything");
 }
 
-fn report(what: &str, provider: Provider, figures: &Figures) {
-    let text = format!("\n{what}, `{provider}`\n\n{figures}");
+fn report(what: &str, provider: &Provider, figures: &Figures) {
+    let bill = provider.cloud().map(|cloud| format!("\n{}", cloud.bill_in_words())).unwrap_or_default();
+    let text = format!("\n{what}, `{provider}`\n\n{figures}{bill}");
     println!("{text}");
     if let Some(path) = environment().path("LIAN_TEST_FIGURES") {
         use std::io::Write as _;
@@ -202,4 +243,26 @@ fn docker_local_killed_at_every_place() {
 #[test]
 fn docker_local_killed_at_random_instants() {
     kill_at_random_instants(Provider::DockerLocal);
+}
+
+/// All places but those in a build, with servers that answer on SSH.
+#[test]
+fn hcloud_killed_at_every_place() {
+    money::kill_at_places(Machines::Answer);
+}
+
+#[test]
+fn hcloud_killed_while_its_server_is_asked_for() {
+    money::kill_during_the_request();
+}
+
+/// The rest of the places, with servers that build.
+#[test]
+fn hcloud_killed_in_a_build_and_while_it_is_kept() {
+    money::kill_at_places(Machines::Build);
+}
+
+#[test]
+fn hcloud_killed_at_random_instants() {
+    kill_at_random_instants(Provider::Hcloud(Cloud::new(Machines::Build, 2)));
 }

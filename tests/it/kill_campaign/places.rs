@@ -8,27 +8,45 @@ use std::path::Path;
 pub(super) enum Passes {
     /// Any build.
     AnyBuild,
+    /// Any build whose runner runs a step.
+    AnyStep,
     /// Any build with `docker_local`.
     AnyContainer,
+    /// Any build with `hcloud`.
+    AnyServer,
+    /// Any build with `proxmox`.
+    AnyGuest,
     /// One that fails, and whose runner is to be kept.
     KeptFailure,
+    /// No build: the process of a pool, when somebody leases from it. It is killed there in the tests of `serve`.
+    Pool,
 }
 
 /// All places. A place of the sources that is not here fails a test, and so does one that is here only.
 pub(super) const PLACES: &[(&str, Passes)] = &[
+    ("intent-writing", Passes::AnyBuild),
     ("intent-recorded", Passes::AnyBuild),
     ("intent-guarded", Passes::AnyBuild),
     ("container-announced", Passes::AnyContainer),
+    ("server-announced", Passes::AnyServer),
+    ("firewall-made", Passes::AnyServer),
+    ("clone-announced", Passes::AnyGuest),
     ("created-unrecorded", Passes::AnyBuild),
+    ("created-writing", Passes::AnyBuild),
     ("created-recorded", Passes::AnyBuild),
     ("ready-unrecorded", Passes::AnyBuild),
+    ("ready-writing", Passes::AnyBuild),
     ("ready-recorded", Passes::AnyBuild),
     ("on-lease", Passes::AnyBuild),
-    ("in-build", Passes::AnyBuild),
+    ("in-build", Passes::AnyStep),
     ("kept-recorded", Passes::KeptFailure),
     ("releasing-recorded", Passes::AnyBuild),
     ("released-unrecorded", Passes::AnyBuild),
     ("released-recorded", Passes::AnyBuild),
+    ("pool-intent-writing", Passes::Pool),
+    ("pool-intent-written", Passes::Pool),
+    ("pool-made-written", Passes::Pool),
+    ("pool-ready-written", Passes::Pool),
 ];
 
 /// The names in `reach("…")` below `dir`.

@@ -1,73 +1,129 @@
 //! [`Provider`]: what differs between the providers that a campaign is about.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use lian_build::ids::LeaseId;
 
+use super::cloud::{Cloud, Machines, SIZE};
+use super::decoys::Foreign;
 use super::places::Passes;
+use super::way::Way;
 use crate::support::Dockerd;
 
 /// The providers that a campaign can be about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Provider {
     Local,
     DockerLocal,
+    Hcloud(Arc<Cloud>),
 }
 
 impl Provider {
     /// As it is named on the command line.
-    pub(super) const fn name(self) -> &'static str {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::DockerLocal => "docker_local",
+            Self::Hcloud(_) => "hcloud",
+        }
+    }
+
+    /// The cloud, where it is one.
+    pub(super) fn cloud(&self) -> Option<&Arc<Cloud>> {
+        match self {
+            Self::Hcloud(cloud) => Some(cloud),
+            Self::Local | Self::DockerLocal => None,
+        }
+    }
+
+    /// What can be killed.
+    pub(super) const fn ways(&self) -> &'static [Way] {
+        match self {
+            Self::Local | Self::DockerLocal => Way::HERE,
+            Self::Hcloud(_) => Way::REMOTE,
+        }
+    }
+
+    /// Of so many instants that a campaign has, how many are for this one: each of a machine of its own takes ten times as long.
+    pub(super) const fn instants(&self, of: u64) -> u64 {
+        match self {
+            Self::Local | Self::DockerLocal => of,
+            Self::Hcloud(_) => of.div_ceil(10),
         }
     }
 
     /// Whether builds with it pass such a place.
-    pub(super) fn passes(self, place: Passes) -> bool {
-        match place {
-            Passes::AnyBuild => true,
+    pub(super) fn passes(&self, place: Passes) -> bool {
+        match self {
             // A local runner ends with its build, so it cannot be kept.
-            Passes::AnyContainer | Passes::KeptFailure => self == Self::DockerLocal,
+            Self::Local => matches!(place, Passes::AnyBuild | Passes::AnyStep),
+            Self::DockerLocal => {
+                matches!(place, Passes::AnyBuild | Passes::AnyStep | Passes::AnyContainer | Passes::KeptFailure)
+            }
+            Self::Hcloud(cloud) => match cloud.machines {
+                Machines::Answer => matches!(place, Passes::AnyBuild | Passes::AnyServer),
+                // The rest is passed, and killed at where it is quicker.
+                Machines::Build => matches!(place, Passes::AnyStep | Passes::KeptFailure),
+            },
         }
     }
 
     /// What its commands need in their environment.
-    pub(super) fn environment(self) -> Vec<(&'static str, String)> {
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Local => Vec::new(),
-            Self::DockerLocal => vec![("DOCKER_HOST", Dockerd::of_the_tests().host().to_owned())],
+            Self::DockerLocal => Dockerd::of_the_tests().environment().into(),
+            Self::Hcloud(cloud) => cloud.environment(),
         }
     }
 
+    /// What a debug build of them does otherwise.
+    pub(super) fn failpoints(&self) -> Vec<String> {
+        self.cloud().map(|cloud| cloud.failpoints()).unwrap_or_default()
+    }
+
+    /// What its builds are told beside what is built; `tiers` is a file with its sizes.
+    pub(super) fn arguments(&self, tiers: &Path) -> Vec<String> {
+        let mut arguments = vec!["--provider".to_owned(), self.name().to_owned()];
+        if self.cloud().is_some() {
+            arguments.extend(["--platform=linux/amd64", "--runner-type", SIZE, "--tiers"].map(str::to_owned));
+            arguments.push(tiers.to_string_lossy().into_owned());
+        }
+        arguments
+    }
+
     /// What there is of a lease beyond processes, mounts, cgroups and directories of this machine.
-    pub(super) fn traces(self, lease: &LeaseId) -> Vec<String> {
+    pub(super) fn traces(&self, lease: &LeaseId) -> Vec<String> {
         match self {
             Self::Local => Vec::new(),
             Self::DockerLocal => Dockerd::of_the_tests().traces(lease.as_str()),
+            Self::Hcloud(cloud) => cloud.traces(lease),
         }
     }
 
     /// Other people's things of its own kind: one with labels much like ours, one that says it is ours and not whose, and
     /// one that has a name as ours have.
-    pub(super) fn foreign(self, owner: &str) -> Vec<Container> {
+    pub(super) fn foreign(&self, owner: &str) -> Vec<Box<dyn Foreign>> {
         match self {
             Self::Local => Vec::new(),
             Self::DockerLocal => {
-                let name = |what: &str| format!("lian-build-{what}-{}", std::process::id());
+                let name = |what: &str| format!("lian-build-{what}-{}", LeaseId::new());
                 let labels = [("lian-build", "1"), ("lian-managed", "no"), ("lian-owner", owner)];
                 vec![
-                    Container::start(&name("of-ann"), &labels),
-                    Container::start(&name("unreadable"), &[("lian-managed", "1"), ("lian-owner", owner)]),
-                    Container::start(LeaseId::new().as_str(), &[]),
+                    Box::new(Container::start(&name("of-ann"), &labels)),
+                    Box::new(Container::start(&name("unreadable"), &[("lian-managed", "1"), ("lian-owner", owner)])),
+                    Box::new(Container::start(LeaseId::new().as_str(), &[])),
                 ]
             }
+            Self::Hcloud(cloud) => cloud.foreign(owner),
         }
     }
 }
 
 /// Somebody else's container, that runs and does nothing until it is dropped.
-pub(super) struct Container(String);
+struct Container(String);
 
 impl Container {
     fn start(name: &str, labels: &[(&str, &str)]) -> Self {
@@ -79,9 +135,10 @@ impl Container {
         Dockerd::of_the_tests().docker(&arguments);
         Self(name.to_owned())
     }
+}
 
-    #[track_caller]
-    pub(super) fn assert_untouched(&self) {
+impl Foreign for Container {
+    fn assert_untouched(&self) {
         let running = Dockerd::of_the_tests().docker(&["inspect", "--format", "{{.State.Running}}", &self.0]);
         assert_eq!(running, "true", "the container `{}` was stopped", self.0);
     }

@@ -1,17 +1,16 @@
 //! [`Site`]: a machine's `/run` of its own with other people's things on it, where commands of a project run and die.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use lian_build::ids::LeaseId;
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::decoys::Decoys;
 use super::places::Passes;
 use super::provider::Provider;
-use super::way::{in_namespace, namespace_of, signal_all};
+pub(super) use super::victim::Victim;
+use super::way::in_namespace;
 use crate::support::{Finished, Leftovers, Sandbox};
 
 /// Whose the killed builds are.
@@ -28,18 +27,10 @@ pub(super) struct Site {
     project: Sandbox,
     /// What cannot be built.
     broken: Sandbox,
+    /// A file with the tiers of a cloud.
+    tiers: PathBuf,
     pub(super) provider: Provider,
     decoys: Option<Decoys>,
-}
-
-/// A build that runs, or has been killed.
-pub(super) struct Victim {
-    pub(super) child: Child,
-    pub(super) home: Sandbox,
-    /// The mount namespace of the command, and of all it starts but the runner.
-    pub(super) namespace: u64,
-    /// Keeps the namespace's number from being another's as soon as all its processes are gone.
-    _namespace: Option<File>,
 }
 
 impl Site {
@@ -51,8 +42,12 @@ impl Site {
         project.dockerfile_on_base("RUN sleep 0.3 && echo built >/proof");
         let broken = Sandbox::new();
         broken.dockerfile_on_base("RUN false");
-        let mut site = Self { dir, project, broken, provider, decoys: None };
+        let tiers = project.tiers(&[(super::cloud::SIZE, 4.0)]);
+        let mut site = Self { dir, project, broken, tiers, provider, decoys: None };
         site.decoys = Some(Decoys::plant(&site));
+        if let Some(cloud) = site.provider.cloud() {
+            cloud.begins(&site.plan());
+        }
         site
     }
 
@@ -67,8 +62,17 @@ impl Site {
     }
 
     /// A command line of the program, at home in `home`, owned by `owner`.
-    #[expect(clippy::disallowed_methods, reason = "tests start the command as a user would")]
     pub(super) fn command(&self, home: &Sandbox, owner: &str) -> Command {
+        self.command_at(&self.run_dir(), &[], home, owner)
+    }
+
+    /// The same on another machine: one with another `/run`, where no process of this one is to be seen.
+    fn command_elsewhere(&self, run_dir: &Path, home: &Sandbox) -> Command {
+        self.command_at(run_dir, &["--pid", "--fork", "--mount-proc"], home, PROJECT)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests start the command as a user would")]
+    fn command_at(&self, run_dir: &Path, namespaces: &[&str], home: &Sandbox, owner: &str) -> Command {
         let plain = home.command();
         let mut command = Command::new("unshare");
         command
@@ -76,9 +80,12 @@ impl Site {
             .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .env("LIAN_OWNER", owner)
             .env("LIAN_LOCAL_CACHE_GB", "0")
+            .env("LIAN_FAILPOINT", self.failpoints(None))
             .envs(self.provider.environment())
-            .args(["--mount", "--propagation", "private", "--", "sh", "-c", WITH_RUN])
-            .arg(self.run_dir())
+            .args(["--mount", "--propagation", "private"])
+            .args(namespaces)
+            .args(["--", "sh", "-c", WITH_RUN])
+            .arg(run_dir)
             .arg(plain.get_program())
             .current_dir(home.path())
             .stdin(Stdio::null())
@@ -87,11 +94,22 @@ impl Site {
         command
     }
 
+    /// What commands do otherwise than a user's, and where one of them stands still.
+    pub(super) fn failpoints(&self, stop_at: Option<&str>) -> String {
+        let stop = stop_at.map(|place| format!("stop@{place}"));
+        stop.into_iter().chain(self.provider.failpoints()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The arguments of a build of this directory.
+    pub(super) fn arguments_to_build(&self, context: &Path) -> Vec<String> {
+        let words = ["build", "--progress=plain", "--format=json"].map(str::to_owned);
+        let context = [context.to_string_lossy().into_owned()];
+        words.into_iter().chain(self.provider.arguments(&self.tiers)).chain(context).collect()
+    }
+
     /// The arguments of a build of the project.
-    pub(super) fn build_arguments(&self) -> Vec<String> {
-        let context = self.project.context().to_string_lossy().into_owned();
-        let words = ["build", "--progress=plain", "--format=json", "--provider", self.provider.name()];
-        words.into_iter().map(str::to_owned).chain([context]).collect()
+    fn build_arguments(&self) -> Vec<String> {
+        self.arguments_to_build(&self.project.context())
     }
 
     /// Starts a build in a new home.
@@ -105,13 +123,12 @@ impl Site {
         let home = Sandbox::new();
         let mut command = self.command(&home, PROJECT);
         match passes {
-            Passes::AnyBuild | Passes::AnyContainer => command.args(self.build_arguments()),
             Passes::KeptFailure => {
-                let words = ["build", "--progress=plain", "--provider", self.provider.name(), "--on-failure=keep=10m"];
-                command.args(words).arg(self.broken.context())
+                command.args(self.arguments_to_build(&self.broken.context())).arg("--on-failure=keep=10m")
             }
+            _ => command.args(self.build_arguments()),
         };
-        let mut victim = Victim::start(command.env("LIAN_FAILPOINT", format!("stop@{place}")), home);
+        let mut victim = Victim::start(command.env("LIAN_FAILPOINT", self.failpoints(Some(place))), home);
         victim.wait_for(&format!("failpoint: stopped at {place}"));
         victim
     }
@@ -136,6 +153,42 @@ impl Site {
         self.run(home, &["runners", "gc", "--provider", self.provider.name(), "--format=json"]).assert_code(0);
     }
 
+    /// The same from an empty home on another machine.
+    #[track_caller]
+    pub(super) fn gc_elsewhere(&self) {
+        let (home, run_dir) = (Sandbox::new(), tempfile::tempdir().unwrap());
+        let mut command = self.command_elsewhere(run_dir.path(), &home);
+        command.args(["runners", "gc", "--provider", self.provider.name(), "--format=json"]);
+        home.start(&mut command).wait_unchecked().assert_code(0);
+    }
+
+    /// What this machine has of these leases is lost with it.
+    pub(super) fn lose_machine(&self, leases: &[LeaseId]) {
+        for entry in self.lease_dirs().iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if leases.iter().any(|lease| name.starts_with(lease.as_str())) {
+                let path = entry.path();
+                if path.is_dir() {
+                    std::fs::remove_dir_all(path).unwrap()
+                } else {
+                    std::fs::remove_file(path).unwrap()
+                };
+            }
+        }
+    }
+
+    /// What a build of the project promises.
+    fn plan(&self) -> serde_json::Value {
+        let home = Sandbox::new();
+        let mut arguments = self.build_arguments();
+        "plan".clone_into(&mut arguments[0]);
+        let arguments: Vec<&str> =
+            arguments.iter().map(String::as_str).filter(|word| !word.starts_with("--progress")).collect();
+        let planned = self.run(&home, &arguments);
+        planned.assert_code(0);
+        serde_json::from_str(&planned.stdout).unwrap()
+    }
+
     /// Releases a runner by its name, from this home.
     #[track_caller]
     pub(super) fn release(&self, home: &Sandbox, lease: &LeaseId) {
@@ -143,11 +196,16 @@ impl Site {
         self.run(home, &words).assert_code(0);
     }
 
+    /// Where this machine has files of leases.
+    fn lease_dirs(&self) -> [PathBuf; 4] {
+        let dir = self.runtime_dir();
+        [dir.join("budget"), dir.join("docker"), dir.join("hcloud"), dir]
+    }
+
     /// The leases that there is any trace of, on record in `home` or on the machine, but for those of others.
     pub(super) fn leases(&self, home: &Sandbox) -> Vec<LeaseId> {
         let mut found = names_in(&home.state().join("leases"));
-        found.extend(names_in(&self.runtime_dir()));
-        found.extend(names_in(&self.runtime_dir().join("docker")));
+        found.extend(self.lease_dirs().iter().flat_map(|dir| names_in(dir)));
         let decoys = self.decoys.as_ref().map(Decoys::lease);
         found.retain(|lease| Some(lease) != decoys);
         found.sort();
@@ -160,16 +218,12 @@ impl Site {
         let mut left = Vec::new();
         let cache = victim.home.path().join("cache/lian-build");
         for lease in leases {
-            let dirs = [
-                self.runtime_dir(),
-                self.runtime_dir().join("budget"),
-                self.runtime_dir().join("docker"),
-                cache.join("leases"),
-            ];
+            let dirs = self.lease_dirs().into_iter().chain([cache.join("leases")]);
             left.extend(Leftovers::of(lease.as_str(), dirs).find());
             left.extend(mounts_of(lease));
             left.extend(self.provider.traces(lease));
         }
+        left.extend(self.provider.cloud().map(|cloud| cloud.left_beside_servers()).unwrap_or_default());
         left.extend(Leftovers::of(victim.home.path().to_string_lossy(), []).find());
         let temporary = std::fs::read_dir(victim.home.path().join("tmp")).into_iter().flatten().flatten();
         left.extend(temporary.map(|entry| format!("temporary {}", entry.path().display())));
@@ -195,60 +249,6 @@ impl Site {
         // The decoys alone may have kept it.
         let _ = std::fs::remove_dir(self.runtime_dir());
         assert!(!self.runtime_dir().exists(), "{:?}", Leftovers::of("", [self.runtime_dir()]).find());
-    }
-}
-
-impl Drop for Victim {
-    /// Only a test that fails comes here with something alive.
-    fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            signal_all(&in_namespace(self.namespace), Signal::KILL);
-            let _ = self.child.wait();
-        }
-    }
-}
-
-impl Victim {
-    /// Starts a command made by [`Site::command`].
-    pub(super) fn start(command: &mut Command, home: Sandbox) -> Self {
-        let child = command.spawn().unwrap();
-        let mut victim = Self { child, home, namespace: 0, _namespace: None };
-        let own = namespace_of(i32::try_from(std::process::id()).unwrap());
-        // The first thing it does.
-        loop {
-            match namespace_of(victim.pid()) {
-                namespace if namespace == own => std::thread::yield_now(),
-                Some(namespace) => {
-                    victim.namespace = namespace;
-                    victim._namespace = Some(File::open(format!("/proc/{}/ns/mnt", victim.pid())).unwrap());
-                    return victim;
-                }
-                None => panic!("it ended at once: {:?}", victim.child.wait()),
-            }
-        }
-    }
-
-    pub(super) fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap()
-    }
-
-    /// Where a lease stands on record; `none` when nothing is.
-    pub(super) fn state(&self) -> &'static str {
-        let (records, _) = lian_build::lease::Journal::new(&self.home.state()).read().unwrap();
-        records.first().map_or("none", |found| found.record.state.name())
-    }
-
-    /// What is on record in its home.
-    pub(super) fn records(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.home.state().join("leases")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-    }
-
-    /// Deletes the home with everything that is in it; temporary files are the machine's.
-    pub(super) fn delete_home(&self) {
-        for name in ["home", "state", "cache", "config"] {
-            std::fs::remove_dir_all(self.home.path().join(name)).unwrap();
-        }
     }
 }
 

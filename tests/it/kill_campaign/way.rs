@@ -15,10 +15,17 @@ pub(super) enum Way {
     /// All processes, and then home, state, cache and configuration are deleted, as when a CI job's container goes:
     /// `runners gc` of a new, empty home cleans up.
     TreeAndHome,
+    /// The machine with all that is on it: `runners gc` on another one cleans up, which cannot see who is dead and goes by the
+    /// deadlines. Where runners are on machines of their own.
+    Machine,
 }
 
 impl Way {
-    pub(super) const ALL: [Self; 3] = [Self::Command, Self::CommandAndReaper, Self::TreeAndHome];
+    /// Those of a runner that is on the caller's machine.
+    pub(super) const HERE: &[Self] = &[Self::Command, Self::CommandAndReaper, Self::TreeAndHome];
+
+    /// Those of a runner that is a machine of its own.
+    pub(super) const REMOTE: &[Self] = &[Self::Command, Self::CommandAndReaper, Self::TreeAndHome, Self::Machine];
 
     /// What cleans up, if nothing else is said.
     pub(super) const fn cleaner(self) -> &'static str {
@@ -26,6 +33,7 @@ impl Way {
             Self::Command => "its reaper",
             Self::CommandAndReaper => "`runners gc`",
             Self::TreeAndHome => "`runners gc` of a new home",
+            Self::Machine => "`runners gc` elsewhere, later",
         }
     }
 }
@@ -36,6 +44,7 @@ impl fmt::Display for Way {
             Self::Command => "command",
             Self::CommandAndReaper => "command + reaper",
             Self::TreeAndHome => "tree + home",
+            Self::Machine => "machine",
         })
     }
 }

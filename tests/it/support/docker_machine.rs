@@ -88,6 +88,7 @@ impl DockerMachine {
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
             queue_timeout: Duration::from_secs(60),
             memory_budget_bytes: None,
+            cache: None,
         };
         Self { dir, dockerd, config }
     }

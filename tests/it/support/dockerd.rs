@@ -25,6 +25,11 @@ impl Dockerd {
         &self.host
     }
 
+    /// What a command needs to lease from it. Nothing is kept there for a next build.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
+        [("DOCKER_HOST", self.host.clone()), ("LIAN_LOCAL_CACHE_GB", "0".to_owned())]
+    }
+
     /// The `docker` command for this daemon.
     #[expect(clippy::disallowed_methods, reason = "tests look at Docker as a user would")]
     fn command(&self, args: &[&str]) -> Command {

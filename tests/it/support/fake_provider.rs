@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use lian_build::error::{Error, ErrorKind, Result};
 use lian_build::ids::LeaseId;
-use lian_build::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest, MemoryLimit, RunnerPaths};
+use lian_build::lease::{Endpoint, HolderState, Isolation, Labels, LeaseRequest, Made, MemoryLimit, RunnerPaths};
 use lian_build::provider::{Capabilities, ComputeProvider, Listed, Liveness, Released, RunnerStatus, Scope, Watch};
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +64,8 @@ impl FakeProvider {
 
     async fn make(&self, request: &LeaseRequest, watch: Watch<'_>) -> Result<Endpoint> {
         let server = self.create(request)?;
-        watch.created(&server.id.to_string());
+        let since = Timestamp::UNIX_EPOCH;
+        watch.created(&Made { remote_id: server.id.to_string(), since, price: None }).await;
         watch.waiting("the server to start");
         match self.cloud.started(request.lease_id.as_str()).await {
             Some(server) if server.status == RunnerStatus::Running => Ok(endpoint(&request.lease_id, server.id)),
@@ -83,8 +84,7 @@ impl ComputeProvider for FakeProvider {
         Capabilities {
             architectures: vec!["amd64".to_owned()],
             isolation: Isolation::Vm,
-            enforces_memory: false,
-            shared_machine: false,
+            shared_machine: None,
             scope: Scope::Credential,
             can_keep: true,
         }

@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
+use lian_simulators::backend::GuestBackend;
+
 use super::Running;
 
 /// A port of this machine. A step that connects to it gets no answer until the gate is opened.
@@ -35,6 +37,12 @@ impl Gate {
     pub(crate) fn wait(&self) -> String {
         let address = self.listener.local_addr().unwrap();
         format!("nc {} {} | grep -q open", address.ip(), address.port())
+    }
+
+    /// As [`Gate::wait`], for a step in a guest of QEMU's.
+    pub(crate) fn wait_in_guest(&self) -> String {
+        let port = self.listener.local_addr().unwrap().port();
+        format!("nc {} {port} | grep -q open", GuestBackend::HOST)
     }
 
     /// The same for a script of this machine, which may have no `nc`.

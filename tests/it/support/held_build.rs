@@ -22,8 +22,8 @@ impl<'a> HeldBuild<'a> {
     pub(crate) fn start_with(sandbox: &'a Sandbox, arguments: &[&str]) -> Self {
         let gate = Gate::new();
         sandbox.dockerfile_on_base(&format!("RUN echo the-$((40 + 2))th-step-runs; {}", gate.wait()));
-        let mut command = sandbox.command();
-        command.arg("build").arg(sandbox.context()).args(["--progress=plain", "--format=json"]).args(arguments);
+        let mut command = sandbox.build_command();
+        command.args(arguments);
         let mut running = sandbox.start(&mut command);
         running.wait_for("the-42th-step-runs");
         let (mut records, unreadable) = Journal::new(&sandbox.state()).read().unwrap();
@@ -34,7 +34,7 @@ impl<'a> HeldBuild<'a> {
 
     /// The lease's id.
     pub(crate) fn lease(&self) -> &str {
-        self.record.lease_id.as_str()
+        self.record.labels.lease_id.as_str()
     }
 
     /// Lets the build go on, to its end.

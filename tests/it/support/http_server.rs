@@ -32,11 +32,27 @@ pub struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    manners: Manners,
+}
+
+/// How an answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    Whole,
+    /// Nothing is sent at all.
+    HangUp,
+    /// The body again and again, for as long as anybody reads.
+    Endless,
 }
 
 /// An answer without headers and body.
 pub fn answer(status: u16) -> Answer {
-    Answer { status, headers: Vec::new(), body: Vec::new() }
+    Answer { status, headers: Vec::new(), body: Vec::new(), manners: Manners::Whole }
+}
+
+/// No answer: the connection is closed after the request was read.
+pub fn hang_up() -> Answer {
+    Answer { manners: Manners::HangUp, ..answer(0) }
 }
 
 impl Answer {
@@ -47,6 +63,12 @@ impl Answer {
 
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// The body is sent again and again, for as long as anybody reads.
+    pub fn endless(mut self) -> Self {
+        self.manners = Manners::Endless;
         self
     }
 }
@@ -115,9 +137,19 @@ async fn serve(
     request.body = String::from_utf8_lossy(&body).into_owned();
     log.lock().unwrap().push(request.clone());
     let answer = handler(&request);
+    if answer.manners == Manners::HangUp {
+        return stream.shutdown().await;
+    }
     let mut head = format!("HTTP/1.1 {} Test\r\nconnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if answer.manners == Manners::Endless {
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        loop {
+            stream.write_all(&answer.body).await?;
+        }
     }
     head.push_str(&format!("content-length: {}\r\n\r\n", answer.body.len()));
     stream.write_all(head.as_bytes()).await?;

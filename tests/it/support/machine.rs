@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lian_build::clock::SystemClock;
 use lian_build::custody::{Timing, sweep};
 use lian_build::error::Result;
-use lian_build::ids::{LeaseId, RunId};
-use lian_build::lease::{Holder, Journal, LeaseRequest, OwnerId};
+use lian_build::ids::LeaseId;
+use lian_build::lease::{Journal, LeaseRequest, OwnerId};
 use lian_build::plan::Tier;
 use lian_build::provider::Released;
 use lian_build::provider::local::{LocalConfig, LocalProvider};
 use tempfile::TempDir;
 
-use super::Leftovers;
+use super::{Leftovers, request};
 
 /// A variable that `ci/setup` prints; the tests with real parts cannot run without.
 pub(crate) fn variable(name: &str) -> String {
@@ -94,22 +94,7 @@ impl LocalMachine {
     }
 
     pub(crate) fn request(&self, memory_gb: f64) -> LeaseRequest {
-        let now = Timestamp::now();
-        LeaseRequest {
-            lease_id: LeaseId::new(),
-            run_id: RunId::new(),
-            workspace: "test".parse().unwrap(),
-            actor_id: "tester".parse().unwrap(),
-            tier: tier(memory_gb),
-            memory_is_explicit: true,
-            attempt: 1,
-            owner: OwnerId::derive("test"),
-            created_at: now,
-            expires_at: now + SignedDuration::from_mins(20),
-            hard_deadline: now + SignedDuration::from_hours(1),
-            holder: Holder::current(),
-            may_be_kept: false,
-        }
+        request("test", memory_gb, Timestamp::now())
     }
 
     /// Looks for whatever this lease may have left.

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -73,11 +74,27 @@ impl Sandbox {
         self
     }
 
+    /// Writes the user's own policy; its path.
+    pub(crate) fn policy(&self, text: &str) -> PathBuf {
+        let path = self.dir.path().join("config/lian-build/policy.ncl");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        for (path, mode) in [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        path
+    }
+
     /// Writes a Dockerfile whose steps run on a small Debian system, so that `RUN` works without any registry.
     pub(crate) fn dockerfile_on_base(&self, steps: &str) -> &Self {
+        self.dockerfile_on("LIAN_TEST_BASE_TAR", steps)
+    }
+
+    /// The same, on the system that the variable names.
+    pub(crate) fn dockerfile_on(&self, base_tar: &str, steps: &str) -> &Self {
         let base = self.context().join("base.tar");
         if !base.exists() {
-            std::fs::copy(variable("LIAN_TEST_BASE_TAR"), base).unwrap();
+            std::fs::copy(variable(base_tar), base).unwrap();
         }
         self.write("Dockerfile", format!("FROM scratch\nADD base.tar /\n{steps}\n"))
     }
@@ -119,6 +136,13 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command
+    }
+
+    /// A build of the sandbox's context that says all it has to say, to add to and to start.
+    pub(crate) fn build_command(&self) -> Command {
+        let mut command = self.command();
+        command.arg("build").arg(self.context()).args(["--progress=plain", "--format=json"]);
         command
     }
 

@@ -1,11 +1,10 @@
 //! [`Victim`]: the lease of a running build of a sandbox, found from outside, and its processes, to be killed.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Leftovers, Sandbox};
+use super::{Leftovers, Sandbox, wait_until};
 
 /// The lease of a running build.
 pub(crate) struct Victim {
@@ -71,7 +70,7 @@ impl Victim {
 
     /// Kills our end of the SSH connection: as when the network broke.
     pub(crate) fn kill_connection(&self) {
-        Self::wait_until("there is a connection", || self.processes().iter().any(|(_, line)| is_master(line)));
+        wait_until("there is a connection", || self.processes().iter().any(|(_, line)| is_master(line)));
         self.kill("SSH master", is_master);
     }
 
@@ -83,17 +82,6 @@ impl Victim {
     /// Kills the runner's first process: as when the machine vanished.
     pub(crate) fn kill_runner(&self) {
         self.kill("first process", |line| line.contains("runner.sh") && line.starts_with("/bin/sh"));
-    }
-
-    /// Waits, bounded, until `happened`.
-    pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-        for _ in 0..3000 {
-            if happened() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("waited in vain until {what}");
     }
 }
 

@@ -1,0 +1,150 @@
+//! Starting, stopping and destroying.
+
+use serde_json::{Value, json};
+
+use super::answer::Refused;
+use super::api::{Api, Asked};
+use super::config::ssh_keys;
+use super::vm::Vm;
+use crate::backend::{Machine, Seed};
+
+impl Api {
+    pub(super) async fn status(&self, node: &str, vmid: u32, asked: Asked) -> Result<Value, Refused> {
+        asked.params.end()?;
+        let vm = {
+            let state = self.state();
+            let vm = state.vm(node, vmid)?;
+            state.acl.need_on_vm(vmid, vm.pool.as_deref(), "VM.Audit")?;
+            vm.clone()
+        };
+        // A guest can switch itself off.
+        if vm.is_on && vm.address.is_some() && !self.0.core.backend.is_on(&vm.machine_id()).await {
+            let mut state = self.state();
+            if let Some(same) = state.vms.get_mut(&vmid).filter(|same| same.generation == vm.generation) {
+                same.is_on = false;
+            }
+        }
+        let state = self.state();
+        let vm = state.vm(node, vmid)?;
+        let mut status = json!({
+            "vmid": vmid, "name": vm.get("name"), "status": vm.status(), "qmpstatus": vm.status(),
+            "cpus": vm.number("cores", 1), "maxmem": vm.number("memory", 512) << 20, "agent": u8::from(vm.is("agent")),
+        });
+        for key in ["lock", "tags"] {
+            if let Some(value) = vm.get(key) {
+                status[key] = json!(value);
+            }
+        }
+        Ok(status)
+    }
+
+    pub(super) fn start(&self, node: &str, vmid: u32, asked: Asked) -> Result<Value, Refused> {
+        asked.params.end()?;
+        let now = self.0.core.clock.now();
+        let mut state = self.state();
+        let pool = state.vm(node, vmid)?.pool.clone();
+        state.acl.need_on_vm(vmid, pool.as_deref(), "VM.PowerMgmt")?;
+        let vm = state.unlocked(node, vmid)?.clone();
+        if vm.is("template") {
+            return Err(Refused::fault("you can't start a vm if it's a template"));
+        }
+        if vm.is_on {
+            return Err(Refused::fault(format!("VM {vmid} already running")));
+        }
+        let (upid, stop) = state.tasks.begin(node, "qmstart", &vmid.to_string(), &asked.user, now);
+        drop(state);
+        self.run(upid.clone(), stop, asked.struck, move |api, failed| async move {
+            match failed {
+                Some(why) => Err(format!("start failed: {why}")),
+                None => api.power_on(&vm).await.map_err(|error| format!("start failed: {error}")),
+            }
+        });
+        Ok(upid.into())
+    }
+
+    async fn power_on(&self, vm: &Vm) -> crate::error::Result<()> {
+        let (backend, id) = (&self.0.core.backend, vm.machine_id());
+        let address = match vm.address {
+            Some(address) => address,
+            None => {
+                let machine = Machine {
+                    id: id.clone(),
+                    name: vm.get("name").unwrap_or_default().to_owned(),
+                    cpus: u32::try_from(vm.number("cores", 1)).unwrap_or(1),
+                    memory_bytes: vm.number("memory", 512) << 20,
+                    ..Machine::default()
+                };
+                backend.create(&machine).await?
+            }
+        };
+        let seed = Seed {
+            ssh_keys: vm.get("sshkeys").and_then(|keys| ssh_keys(keys).ok()).unwrap_or_default(),
+            ..Seed::default()
+        };
+        backend.start(&id, &seed).await?;
+        let up_from = self.0.core.clock.now() + self.0.options.boot_time;
+        let mut state = self.state();
+        if let Some(same) = state.vms.get_mut(&vm.vmid).filter(|same| same.generation == vm.generation) {
+            (same.is_on, same.address, same.up_from) = (true, Some(address), Some(up_from));
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&self, node: &str, vmid: u32, asked: Asked) -> Result<Value, Refused> {
+        asked.params.end()?;
+        let now = self.0.core.clock.now();
+        let mut state = self.state();
+        let pool = state.vm(node, vmid)?.pool.clone();
+        state.acl.need_on_vm(vmid, pool.as_deref(), "VM.PowerMgmt")?;
+        let vm = state.unlocked(node, vmid)?.clone();
+        let (upid, stop) = state.tasks.begin(node, "qmstop", &vmid.to_string(), &asked.user, now);
+        drop(state);
+        self.run(upid.clone(), stop, asked.struck, move |api, failed| async move {
+            if let Some(why) = failed {
+                return Err(why);
+            }
+            if vm.address.is_some() {
+                api.0.core.backend.stop(&vm.machine_id()).await.map_err(|error| error.to_string())?;
+            }
+            let mut state = api.state();
+            if let Some(same) = state.vms.get_mut(&vmid).filter(|same| same.generation == vm.generation) {
+                same.is_on = false;
+            }
+            Ok(())
+        });
+        Ok(upid.into())
+    }
+
+    pub(super) fn destroy(&self, node: &str, vmid: u32, mut asked: Asked) -> Result<Value, Refused> {
+        asked.params.switch("purge")?;
+        asked.params.switch("destroy-unreferenced-disks")?;
+        asked.params.switch("skiplock")?;
+        std::mem::take(&mut asked.params).end()?;
+        let now = self.0.core.clock.now();
+        let mut state = self.state();
+        let pool = state.vm(node, vmid)?.pool.clone();
+        state.acl.need_on_vm(vmid, pool.as_deref(), "VM.Allocate")?;
+        let vm = state.unlocked(node, vmid)?.clone();
+        if vm.is("protection") {
+            return Err(Refused::fault(format!("can't remove VM {vmid} - protection mode enabled")));
+        }
+        if vm.is_on {
+            return Err(Refused::fault(format!("VM {vmid} is running - destroy failed")));
+        }
+        let (upid, stop) = state.tasks.begin(node, "qmdestroy", &vmid.to_string(), &asked.user, now);
+        drop(state);
+        self.run(upid.clone(), stop, asked.struck, move |api, failed| async move {
+            if let Some(why) = failed {
+                return Err(why);
+            }
+            api.0.core.backend.destroy(&vm.machine_id()).await.map_err(|error| error.to_string())?;
+            let mut state = api.state();
+            if state.vms.get(&vmid).is_some_and(|same| same.generation == vm.generation) {
+                state.vms.remove(&vmid);
+            }
+            api.0.core.meter.end(&vm.machine_id(), api.0.core.clock.now());
+            Ok(())
+        });
+        Ok(upid.into())
+    }
+}

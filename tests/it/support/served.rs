@@ -1,0 +1,68 @@
+//! [`Served`]: a pool that is the real command, `lian-build serve`, and what a client of it needs.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::memory_pool::PoolClient;
+use super::{Dockerd, Running, Sandbox};
+
+/// The real server in a sandbox, and a client's key pair.
+pub(crate) struct Served {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) token: String,
+    public_key: String,
+}
+
+impl Served {
+    #[expect(clippy::disallowed_methods, reason = "a caller makes its key as a user would")]
+    pub(crate) fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let tokens = sandbox.path().join("tokens.json");
+        let made = sandbox.run(["serve", "token", "new", "ci", "--workspace=*", "--tokens", tokens.to_str().unwrap()]);
+        made.assert_code(0);
+        sandbox.tiers(&[("tiny", 0.25)]);
+        let key = sandbox.path().join("key");
+        let ssh_keygen = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+        assert!(ssh_keygen.unwrap().success());
+        let public_key = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+        Self { token: made.stdout.trim().to_owned(), public_key, sandbox }
+    }
+
+    /// Starts the server; `failpoint` is where it stands still.
+    pub(crate) fn start(&self, provider: &str, failpoint: Option<&str>) -> (Running<'_>, PoolClient) {
+        let mut command = self.sandbox.command();
+        command.args(["serve", "--listen=127.0.0.1:0", "--tokens=tokens.json", "--provider", provider]);
+        command.arg("--tiers").arg(self.sandbox.tiers(&[("tiny", 0.25)]));
+        command.envs(Dockerd::of_the_tests().environment()).stdout(Stdio::null());
+        if let Some(failpoint) = failpoint {
+            command.env("LIAN_FAILPOINT", failpoint);
+        }
+        let mut server = self.sandbox.start(&mut command);
+        let said = server.wait_for("listening at ");
+        let url = said.split("listening at ").nth(1).unwrap().trim().to_owned();
+        (server, PoolClient::new(&url, &self.token))
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        json!({ "memory_gb": 0.25, "arch": arch, "ssh_public_key": self.public_key, "ttl_s": 1200, "max_ttl_s": 3600 })
+    }
+
+    /// What the runner says when the client gets in with its own key.
+    #[expect(clippy::disallowed_methods, reason = "a caller gets in as a user would")]
+    pub(crate) fn say(&self, ready: &Value, words: &str) -> String {
+        let known = self.sandbox.path().join("known_hosts");
+        std::fs::write(&known, format!("lease {}\n", ready["host_key"].as_str().unwrap())).unwrap();
+        let output = Command::new("ssh")
+            .args(["-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "HostKeyAlias=lease"])
+            .args(["-o", "StrictHostKeyChecking=yes", "-o", &format!("UserKnownHostsFile={}", known.display())])
+            .arg("-i")
+            .arg(self.sandbox.path().join("key"))
+            .args(["-p", &ready["port"].to_string(), "-l", "root", ready["host"].as_str().unwrap(), "echo", words])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
