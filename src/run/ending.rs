@@ -1,7 +1,5 @@
 //! What the end of a `buildctl` means: built, failed, out of memory, or the runner's own fault.
 
-use std::time::Duration;
-
 use super::attempt::Facts;
 use super::on_runner::{OnRunner, Solved};
 use super::publish::Built;
@@ -9,7 +7,7 @@ use super::results;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::GB;
 use crate::solve::buildkitd::{self, DaemonState};
-use crate::solve::oom::{self, Counters, FailureFacts, Judgement};
+use crate::solve::oom::{self, Counters, FailureFacts, Judgement, Standstill};
 use crate::solve::{BuildState, Failure};
 
 impl OnRunner<'_> {
@@ -37,21 +35,18 @@ impl OnRunner<'_> {
         }))
     }
 
-    /// The build was ended because it stood still for `stood` under memory pressure.
+    /// The build was ended because it stood still under memory pressure.
     pub(super) fn stalled(
         &self,
         before: &Counters,
         after: Option<&Counters>,
         state: &BuildState,
-        stood: Duration,
+        stood: Standstill,
         facts: &mut Facts,
     ) -> Solved {
         let mut failure = state.failure();
         failure.step_name = failure.step_name.or_else(|| state.running().next().map(|step| step.name().to_owned()));
-        failure.error = format!(
-            "memory pressure was near 100 % and nothing was printed for {} s, so it was ended",
-            stood.as_secs()
-        );
+        failure.error = stood.failure();
         let judgement = self.judge(before, after, &failure, Some(stood), facts);
         facts.shown_warnings.extend(state.warnings());
         out_of_memory(failure, judgement, facts)
@@ -104,7 +99,7 @@ impl OnRunner<'_> {
         before: &Counters,
         after: Option<&Counters>,
         failure: &Failure,
-        stood: Option<Duration>,
+        stalled: Option<Standstill>,
         facts: &Facts,
     ) -> Judgement {
         let failure = FailureFacts {
@@ -112,7 +107,7 @@ impl OnRunner<'_> {
             exit_code: failure.exit_code,
             step: failure.step_name.clone(),
             last_lines: failure.log_tail.join("\n"),
-            stalled_seconds: stood.map(|stood| stood.as_secs()),
+            stalled,
             log_was_cut: facts.log_was_cut,
         };
         oom::judge(true, before, after, &failure, self.endpoint.into())

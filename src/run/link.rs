@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::patience::Patience;
+use super::unreachable::Unreachable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Endpoint;
 use crate::remote::{ConnectionLost, Session};
@@ -152,10 +153,7 @@ async fn seek(
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
         if Instant::now() + pause >= end {
             let limit = limit.as_secs();
-            return Err(Error::new(
-                ErrorKind::Runner,
-                format!("the runner could not be reached for {limit} s: {error}"),
-            ));
+            return Err(Unreachable::error(format!("the runner could not be reached for {limit} s: {error}")));
         }
         tracing::debug!(%error, "connecting again");
         wait.get_or_insert_with(|| progress.wait("the runner to answer over SSH"));

@@ -28,6 +28,7 @@ mod select;
 mod services;
 mod signals;
 mod solving;
+mod unreachable;
 mod watch;
 
 pub use build::{LOG_HINT, build};

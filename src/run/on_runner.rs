@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Endpoint;
 use crate::own_machine::{self, Deadlines, Supply};
 use crate::plan::Network;
+use crate::provider::Liveness;
 use crate::remote::Session;
 use crate::report::progress::Level;
 use crate::solve::buildkitd::{self, BuildkitConfig, RegistryConfig};
@@ -48,6 +49,7 @@ pub(super) enum Solved {
 /// One leased runner at work.
 pub(super) struct OnRunner<'a> {
     pub(super) job: &'a Job<'a>,
+    lease: &'a HeldLease,
     pub(super) endpoint: &'a Endpoint,
     pub(super) deadline: Instant,
     pub(super) patience: Patience,
@@ -85,8 +87,15 @@ pub(super) async fn work(
             None
         };
         let prepared = own.as_ref().map(|(_, endpoint)| endpoint);
-        let runner =
-            OnRunner { job, endpoint: prepared.unwrap_or(endpoint), deadline, patience, link, own: own.as_ref() };
+        let runner = OnRunner {
+            job,
+            lease,
+            endpoint: prepared.unwrap_or(endpoint),
+            deadline,
+            patience,
+            link,
+            own: own.as_ref(),
+        };
         let solved = tokio::select! {
             solved = runner.make_ready_and_solve(facts) => solved,
             never = runner.beat() => match never {},
@@ -191,6 +200,12 @@ impl OnRunner<'_> {
             self.job.progress.message(Level::Info, note);
         }
         self.evidence(None).await
+    }
+
+    /// Whether the runner runs by its provider's word. One that gives none in time has not said so.
+    pub(super) async fn is_said_to_run(&self) -> bool {
+        let asked = tokio::time::timeout(self.patience.watch_limit, self.lease.liveness()).await;
+        matches!(asked, Ok(Ok(Liveness::Alive)))
     }
 
     /// Reads the memory evidence. `since` is the end of the kernel's log at the first reading.

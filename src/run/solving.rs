@@ -8,11 +8,13 @@ use tokio::sync::watch;
 use super::attempt::Facts;
 use super::measuring::Measuring;
 use super::on_runner::{OnRunner, Solved};
-use crate::error::Result;
+use super::unreachable::Unreachable;
+use crate::error::{Error, Result};
 use crate::record::Pressure;
 use crate::remote::ConnectionLost;
+use crate::report::progress::Level;
 use crate::solve::buildctl;
-use crate::solve::oom::{Counters, Stall};
+use crate::solve::oom::{Counters, Stall, Standstill};
 use crate::solve::supervisor::Supervised;
 
 /// What the supervised build is called on its runner.
@@ -33,7 +35,7 @@ const WHOLE_MACHINE: &str = "the build has no cgroup of its own, so its metrics 
 /// How `buildctl` ended.
 enum End {
     Exit(i32),
-    Stalled(Duration),
+    Stalled(Standstill),
     TimedOut,
 }
 
@@ -59,11 +61,12 @@ impl OnRunner<'_> {
                 self.stop(&build).await;
                 Ok(Solved::TimedOut)
             }
-            End::Stalled(stood) => {
+            End::Stalled(stood @ Standstill::Quiet(_)) => {
                 let after = self.evidence(before.kernel_log.last).await.ok();
                 self.stop(&build).await;
                 Ok(self.stalled(before, after.as_ref(), &state, stood, facts))
             }
+            End::Stalled(stood @ Standstill::Silent(_)) => Ok(self.stalled(before, None, &state, stood, facts)),
             End::Exit(code) => {
                 let after = self.evidence(before.kernel_log.last).await.ok();
                 match code {
@@ -79,15 +82,16 @@ impl OnRunner<'_> {
         let stalled = self.until_stalled(measuring.pressure(), &printed);
         let ended = async {
             tokio::select! {
-                code = self.follow(build, measuring, &printed) => code.map(End::Exit),
-                stood = stalled => Ok(End::Stalled(stood)),
+                ended = self.follow(build, measuring, &printed) => ended,
+                stood = stalled => Ok(End::Stalled(Standstill::Quiet(stood.as_secs()))),
             }
         };
         tokio::time::timeout_at(self.deadline, ended).await.unwrap_or(Ok(End::TimedOut))
     }
 
-    /// Shows what `buildctl` says until it ends; yields its exit code. `printed` counts the bytes.
-    async fn follow(&self, build: &mut Supervised, measuring: &mut Measuring, printed: &Cell<u64>) -> Result<i32> {
+    /// Shows what `buildctl` says until it ends, or its runner has fallen silent for want of memory. `printed` counts the
+    /// bytes.
+    async fn follow(&self, build: &mut Supervised, measuring: &mut Measuring, printed: &Cell<u64>) -> Result<End> {
         let mut session = self.link.session().await;
         let mut fruitless = 0;
         loop {
@@ -98,24 +102,44 @@ impl OnRunner<'_> {
             };
             let error = match build.follow(&session, show).await {
                 Err(error) if ConnectionLost::is_cause_of(&error) => error,
-                ended => return ended,
+                ended => return ended.map(End::Exit),
             };
             let stood = self.job.services.clock.monotonic().saturating_duration_since(began);
             fruitless = if build.passed_on() == before && stood < STOOD { fruitless + 1 } else { 0 };
             if fruitless >= MAX_FRUITLESS {
                 return Err(error.hint("the connection broke again and again"));
             }
-            session = self.link.after(&session).await?;
+            session = match self.link.after(&session).await {
+                Ok(session) => session,
+                Err(error) => return self.silent(error, measuring.last_pressure()).await,
+            };
             measuring.go_on(&session).await;
         }
+    }
+
+    /// What it means that no connection can be had any more. A runner whose last word was that nothing moves for want of memory,
+    /// and which runs, has not been lost.
+    async fn silent(&self, error: Error, last: Pressure) -> Result<End> {
+        if Unreachable::is_cause_of(&error) && Stall::is_near_all(last) && self.is_said_to_run().await {
+            tracing::debug!(%error, "taken for want of memory");
+            return Ok(End::Stalled(Standstill::Silent(self.patience.reconnect.as_secs())));
+        }
+        Err(error)
     }
 
     /// Returns for how long the build has stood still, when that is too long. Without a word on memory pressure it never
     /// returns.
     async fn until_stalled(&self, mut pressure: watch::Receiver<Pressure>, printed: &Cell<u64>) -> Duration {
-        let mut stall = Stall::new(self.patience.stalled);
+        let (mut stall, mut is_said) = (Stall::new(self.patience.stalled), false);
         while pressure.changed().await.is_ok() {
             let reading = *pressure.borrow_and_update();
+            if Stall::is_near_all(reading) && !is_said {
+                is_said = true;
+                let limit = self.patience.stalled.as_secs();
+                let word =
+                    format!("memory pressure is near 100 %: a build that prints nothing for {limit} s then is ended");
+                self.job.progress.message(Level::Info, word);
+            }
             if let Some(stood) = stall.see(self.job.services.clock.monotonic(), reading, printed.get()) {
                 return stood;
             }

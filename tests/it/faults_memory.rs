@@ -1,8 +1,9 @@
-//! A build that stands still for want of memory, as the kernel's pressure tells it.
+//! A build that stands still for want of memory, as the kernel's pressure tells it, and a runner that answers no more because of
+//! that.
 
 use std::path::Path;
 
-use crate::support::{Finished, Gate, Running, Sandbox, Step};
+use crate::support::{Finished, Gate, Running, Sandbox, Step, Victim};
 
 const AT_REST: &str = "full avg10=0.00 avg60=0.00 avg300=0.01 total=8496893\n";
 const NOTHING_MOVES: &str = "full avg10=98.05 avg60=96.47 avg300=58.02 total=208496893\n";
@@ -26,7 +27,7 @@ fn start<'a>(sandbox: &'a Sandbox, tiers: &[(&str, f64)], pressure: &Path, limit
     let file = sandbox.tiers(tiers);
     let mut command = sandbox.build_command();
     command.arg("--tiers").arg(file).args(["--runner-type", tiers[0].0]);
-    command.env("LIAN_FAILPOINT", format!("{limit}@stalled,{}@pressure", pressure.display()));
+    command.env("LIAN_FAILPOINT", format!("{limit}@stalled,2@reconnect,{}@pressure", pressure.display()));
     sandbox.start(&mut command)
 }
 
@@ -40,6 +41,11 @@ fn stand_still(running: &mut Running<'_>, gate: &Gate, pressure: &Path) -> Step 
 }
 
 fn assert_stalled(finished: &Finished, number: usize) {
+    assert_stalled_by(finished, number, "while memory pressure was near 100 %");
+}
+
+#[track_caller]
+fn assert_stalled_by(finished: &Finished, number: usize, sign: &str) {
     let envelope = finished.envelope();
     let attempt = &envelope["attempts"][number];
     assert_eq!(attempt["outcome"], "oom", "{envelope}");
@@ -47,7 +53,7 @@ fn assert_stalled(finished: &Finished, number: usize) {
     assert!(attempt["oom"]["victim"].is_null(), "{envelope}");
     assert!(attempt["oom"]["step"].as_str().unwrap().contains("nc "), "{envelope}");
     let evidence = attempt["oom"]["evidence"].to_string();
-    assert!(evidence.contains("while memory pressure was near 100 %"), "{evidence}");
+    assert!(evidence.contains(sign), "{evidence}");
     assert_eq!(attempt["released"], true, "{envelope}");
 }
 
@@ -100,4 +106,48 @@ fn a_build_that_prints_is_not_stalled() {
     set(&pressure, AT_REST);
     step.open();
     running.wait().assert_code(0);
+}
+
+/// What the command says as soon as it knows that nothing moves.
+const NOTED: &str = "memory pressure is near 100 %";
+
+#[test]
+fn a_runner_that_falls_silent_under_pressure_is_followed_by_the_next_tier() {
+    let (sandbox, gate) = (Sandbox::new(), Gate::new());
+    let pressure = sandbox.path().join("pressure");
+    set(&pressure, AT_REST);
+    sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
+    let mut running = start(&sandbox, &[("small", 0.25), ("middle", 0.5)], &pressure, 600);
+    let _step = gate.reached(&mut running);
+    set(&pressure, NOTHING_MOVES);
+    running.wait_for(NOTED);
+    // Its first process lives: the provider has nothing to say against it.
+    Victim::of(&sandbox).kill_sshd();
+    running.wait_for("stood still for want of memory");
+    set(&pressure, AT_REST);
+    gate.reached(&mut running).open();
+    let finished = running.wait();
+    let envelope = finished.assert_code(0).envelope();
+    assert_stalled_by(&finished, 0, "could not be reached for 2 s although it runs");
+    assert_eq!(envelope["attempts"][1]["runner_type"], "middle", "{envelope}");
+}
+
+#[test]
+fn a_runner_that_vanishes_under_pressure_is_lost_all_the_same() {
+    let (sandbox, gate) = (Sandbox::new(), Gate::new());
+    let pressure = sandbox.path().join("pressure");
+    set(&pressure, AT_REST);
+    sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
+    let mut running = start(&sandbox, &[("small", 0.25), ("middle", 0.5)], &pressure, 600);
+    let _step = gate.reached(&mut running);
+    set(&pressure, NOTHING_MOVES);
+    running.wait_for(NOTED);
+    Victim::of(&sandbox).kill_runner();
+    running.wait_for("trying once more on a new one");
+    set(&pressure, AT_REST);
+    gate.reached(&mut running).open();
+    let envelope = running.wait().assert_code(0).envelope();
+    let attempts = envelope["attempts"].as_array().unwrap();
+    let outcomes: Vec<_> = attempts.iter().map(|attempt| (&attempt["outcome"], &attempt["runner_type"])).collect();
+    assert_eq!(outcomes, [(&"lost".into(), &"small".into()), (&"succeeded".into(), &"small".into())], "{envelope}");
 }

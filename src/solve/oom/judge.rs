@@ -3,6 +3,7 @@
 use super::counters::{Counters, Daemon};
 use super::judgement::{Judgement, Verdict};
 use super::kernel_log::Kill;
+use super::standstill::Standstill;
 use crate::ids::LeaseId;
 use crate::lease::{Endpoint, Isolation, MemoryLimit};
 use crate::{sanitise, units};
@@ -18,9 +19,8 @@ pub struct FailureFacts {
     pub step: Option<String>,
     /// The last lines that the failing step printed. They only count where the kernel cannot be asked.
     pub last_lines: String,
-    /// Set when the solve was ended because it printed nothing for so many seconds while memory pressure was near
-    /// 100 %: that of the lease's own cgroup, or of a machine of its own. Other pressure says nothing of this build.
-    pub stalled_seconds: Option<u64>,
+    /// Set when the solve was ended because it stood still for want of memory.
+    pub stalled: Option<Standstill>,
     /// True when the build's log could not be written to its end: the disk was full then, whatever it has by now.
     pub log_was_cut: bool,
 }
@@ -113,9 +113,9 @@ pub fn judge(
         judgement.verdict = Verdict::Proven;
         judgement.evidence = proof;
         judgement.evidence.extend(limit_sentence(peak_bytes, limit_bytes));
-    } else if let Some(seconds) = failure.stalled_seconds {
+    } else if let Some(stalled) = failure.stalled {
         judgement.verdict = Verdict::Stalled;
-        judgement.evidence.push(format!("no output for {seconds} s while memory pressure was near 100 %"));
+        judgement.evidence.push(stalled.evidence());
     } else if let (Some(sign), None) = (failure.sigkill_sign(), &word.none) {
         judgement.verdict = Verdict::Suspected;
         judgement.evidence.push(sign);

@@ -123,11 +123,15 @@ fn a_counter_that_misses_the_steps_below_says_nothing_by_standing_still() {
 
 #[test]
 fn a_build_that_stood_still_ran_out_of_memory_without_a_kill() {
-    let stalled = FailureFacts { stalled_seconds: Some(300), ..FailureFacts::default() };
+    let stalled = FailureFacts { stalled: Some(Standstill::Quiet(300)), ..FailureFacts::default() };
     let quiet = "vmstat.oom_kill=0";
     let judgement = judge_v2(quiet, quiet, &stalled, false);
     assert_eq!(judgement.verdict, Verdict::Stalled);
     assert_eq!(judgement.evidence, ["no output for 300 s while memory pressure was near 100 %"]);
+    let silent = FailureFacts { stalled: Some(Standstill::Silent(90)), ..FailureFacts::default() };
+    let judgement = judge_v2(quiet, quiet, &silent, false);
+    assert_eq!(judgement.verdict, Verdict::Stalled);
+    assert!(judgement.evidence[0].starts_with("the runner could not be reached for 90 s although it runs"));
     // What the kernel says is worth more.
     assert_eq!(judge_v2(quiet, "vmstat.oom_kill=1", &stalled, false).verdict, Verdict::Proven);
 }

@@ -13,6 +13,7 @@ mod probe;
 #[cfg(test)]
 mod recorded_tests;
 mod stall;
+mod standstill;
 
 pub use counters::{CgroupV1, CgroupV2, Counters, Daemon, DiskSpace, parse};
 pub use final_message::NoRetry;
@@ -21,3 +22,4 @@ pub use judgement::{Judgement, Verdict};
 pub use kernel_log::{KernelLog, Kill};
 pub use probe::{Probe, SCRIPT};
 pub use stall::Stall;
+pub use standstill::Standstill;

@@ -20,10 +20,15 @@ impl Stall {
         Self { limit, since: None, printed: 0 }
     }
 
+    /// True for a pressure at which nothing moves any more.
+    pub fn is_near_all(pressure: Option<u32>) -> bool {
+        pressure.is_some_and(|pressure| pressure >= NEAR_ALL)
+    }
+
     /// Takes a reading: the pressure in hundredths of a percent (`None` where the kernel does not say) and how many bytes
     /// the build printed so far. Yields for how long the build has stood still once that is too long.
     pub fn see(&mut self, now: Instant, pressure: Option<u32>, printed: u64) -> Option<Duration> {
-        if printed != self.printed || pressure.is_none_or(|pressure| pressure < NEAR_ALL) {
+        if printed != self.printed || !Self::is_near_all(pressure) {
             self.printed = printed;
             self.since = None;
             return None;
