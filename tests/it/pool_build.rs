@@ -58,7 +58,8 @@ async fn docker_a_directory_becomes_an_image_on_a_runner_of_a_pool() {
 async fn docker_a_client_that_is_lost_with_its_machine_loses_its_runner_at_expiry() {
     let served = Served::new();
     let (server, pool) = served.start("docker_local", None);
-    let sandbox = Sandbox::new();
+    // What it has in its `/run` goes with it.
+    let sandbox = Sandbox::on_own_machine();
     sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
     let mut command = build_command(&sandbox, &pool, &served);
     let mut running = sandbox.start(&mut command);
