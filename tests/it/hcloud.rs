@@ -271,6 +271,22 @@ async fn a_server_that_switches_itself_off_at_its_start_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_never_seen_to_run_is_not_waited_for() {
+    // Also one whose request got no answer: nothing is known of it but what the API tells of its id.
+    for fault in [None, Some(Fault::dropped_after().on("POST", SERVERS))] {
+        let world = HcloudWorld::with_servers_that_end_at_once();
+        let mut config = world.config(&[]);
+        config.pace.boot_limit = std::time::Duration::from_secs(3600);
+        let (provider, request) = (HcloudProvider::new(config), world.request());
+        fault.into_iter().for_each(|fault| world.sim().faults().script(fault));
+        let error = acquire(&provider, &request).await.unwrap_err();
+        assert!(error.message().contains("before it was seen to run"), "{error}");
+        assert_eq!(provider.release(&request.lease_id).await.unwrap(), Released::Destroyed);
+        world.assert_empty();
+    }
+}
+
+#[tokio::test]
 async fn no_credential_is_near_the_machine() {
     let world = HcloudWorld::new();
     let (provider, request) = (world.provider(), world.request());

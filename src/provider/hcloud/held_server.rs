@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::Api;
 use super::config::HcloudConfig;
 use super::create::{Created, Creation, NotCreated};
-use super::server::get;
+use super::server::{get, was_started};
 use super::stock::{self, Offer};
 use super::wire::{Pricing, Server};
 use super::{firewall, ssh_answer};
@@ -229,14 +229,26 @@ impl HeldServer {
         })
     }
 
-    /// Waits until the server runs and has an address. It passes through being off.
+    /// Waits until the server runs and has an address. It passes through being off; one that is off after its start has ended
+    /// well was switched off, and will not run.
     async fn wait_for_address(&self, config: &HcloudConfig, api: &Api, id: u64, end: Instant) -> Result<String> {
-        let mut pauses = api.pauses();
+        let (mut pauses, mut has_started) = (api.pauses(), false);
         loop {
             let seen = get(api, id).await.map_err(|failure| failure.into_error("say how the runner's server is"))?;
             let Some(server) = seen else {
                 return Err(Error::new(ErrorKind::Provider, "the runner's server is gone before it started"));
             };
+            if server.status == "off" {
+                if has_started {
+                    let why = "the runner's server switched itself off before it was seen to run";
+                    return Err(Error::new(ErrorKind::Provider, why));
+                }
+                // It counts for the next look: this one may be from before the start.
+                has_started = was_started(api, id).await.unwrap_or_else(|failure| {
+                    tracing::debug!(%failure, "asking whether a server was started");
+                    false
+                });
+            }
             if server.status == "running"
                 && let Some(host) = address(&server)
             {

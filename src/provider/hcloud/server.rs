@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::failure::Failure;
-use super::wire::Server;
+use super::wire::{Action, Server};
 use crate::error::{Error, ErrorKind};
 use crate::ids::LeaseId;
 use crate::lease::Labels;
@@ -24,6 +24,12 @@ pub(super) async fn get(api: &Api, id: u64) -> Result<Option<Server>, Failure> {
         Err(failure) if failure.is_not_found() => Ok(None),
         Err(failure) => Err(failure),
     }
+}
+
+/// Whether it was given power, and that has ended well.
+pub(super) async fn was_started(api: &Api, id: u64) -> Result<bool, Failure> {
+    let actions: Vec<Action> = api.list(&format!("/servers/{id}/actions"), "actions", &[]).await?;
+    Ok(actions.iter().any(|action| action.command == "start_server" && action.status == "success"))
 }
 
 /// Whether the server is the one of this lease, by its name and its own labels; else why not.

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::decoys::Foreign;
 use super::money::Paid;
-use crate::support::{ServerContainers, SshdBackend, wait_until};
+use crate::support::{ServerContainers, SshdBackend, SshdServers, wait_until};
 
 /// The size that is leased: what stands behind it is of this machine's architecture, and CI's is x86.
 pub(super) const SIZE: &str = "cx23";
@@ -53,7 +53,7 @@ impl fmt::Debug for Cloud {
 impl Cloud {
     pub(super) fn new(machines: Machines, look_limit: u64) -> Arc<Self> {
         let backend: Arc<dyn Backend> = match machines {
-            Machines::Answer => Arc::new(SshdBackend::new(false)),
+            Machines::Answer => Arc::new(SshdBackend::new(SshdServers::Sound)),
             Machines::Build => Arc::new(ServerContainers::new()),
         };
         // An hour's requests of many builds are sent here within minutes.

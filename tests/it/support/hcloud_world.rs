@@ -14,7 +14,7 @@ use lian_build::provider::hcloud::{HcloudConfig, HcloudProvider, Pace};
 use lian_simulators::hcloud::{Hcloud, Options};
 use tokio::runtime::Runtime;
 
-use super::{SshdBackend, request};
+use super::{SshdBackend, SshdServers, request};
 
 /// A simulated project, and what a caller of it has on this machine.
 pub(crate) struct HcloudWorld {
@@ -27,12 +27,17 @@ pub(crate) struct HcloudWorld {
 
 impl HcloudWorld {
     pub(crate) fn new() -> Self {
-        Self::with(SshdBackend::new(false), Options::default())
+        Self::with(SshdBackend::new(SshdServers::Sound), Options::default())
     }
 
     /// A project whose servers answer with a host key of their own.
     pub(crate) fn with_other_host_keys() -> Self {
-        Self::with(SshdBackend::new(true), Options::default())
+        Self::with(SshdBackend::new(SshdServers::OtherHostKeys), Options::default())
+    }
+
+    /// A project whose servers switch themselves off before anybody sees them run.
+    pub(crate) fn with_servers_that_end_at_once() -> Self {
+        Self::with(SshdBackend::new(SshdServers::EndAtOnce), Options::default())
     }
 
     fn with(backend: SshdBackend, options: Options) -> Self {

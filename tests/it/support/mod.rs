@@ -64,7 +64,7 @@ pub(crate) use served::Served;
 pub(crate) use server_containers::ServerContainers;
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use ssh_agent::SshAgent;
-pub(crate) use sshd_backend::SshdBackend;
+pub(crate) use sshd_backend::{SshdBackend, SshdServers};
 pub(crate) use stub_images::StubImages;
 pub(crate) use victim::Victim;
 pub(crate) use wait::{wait_until, wait_until_async};

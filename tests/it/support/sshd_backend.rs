@@ -28,12 +28,22 @@ pub(super) fn next_address() -> Ipv4Addr {
     }
 }
 
+/// What servers do when they get power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SshdServers {
+    /// They answer with the keys that they are given.
+    Sound,
+    /// They answer with a key of their own, whatever they are given.
+    OtherHostKeys,
+    /// They switch themselves off again at once.
+    EndAtOnce,
+}
+
 /// Servers that are one `sshd` each.
 #[derive(Debug)]
 pub(crate) struct SshdBackend {
     dir: tempfile::TempDir,
-    /// Whether servers answer with a key of their own, whatever they are given.
-    ignores_user_data: bool,
+    kind: SshdServers,
     servers: Mutex<BTreeMap<String, Server>>,
 }
 
@@ -62,9 +72,9 @@ impl Server {
 }
 
 impl SshdBackend {
-    pub(crate) fn new(ignores_user_data: bool) -> Self {
+    pub(crate) fn new(kind: SshdServers) -> Self {
         let dir = tempfile::Builder::new().prefix("lian-sshd").tempdir().unwrap();
-        Self { dir, ignores_user_data, servers: Mutex::default() }
+        Self { dir, kind, servers: Mutex::default() }
     }
 
     fn servers(&self) -> MutexGuard<'_, BTreeMap<String, Server>> {
@@ -140,7 +150,9 @@ impl Backend for SshdBackend {
         let mut servers = self.servers();
         let server = servers.get_mut(id).ok_or_else(|| Error::new(format!("there is no server {id}")))?;
         server.end();
-        server.sshd = Some(start_sshd(server, seed, self.ignores_user_data));
+        if self.kind != SshdServers::EndAtOnce {
+            server.sshd = Some(start_sshd(server, seed, self.kind == SshdServers::OtherHostKeys));
+        }
         Ok(())
     }
 
