@@ -196,6 +196,26 @@ async fn containers_share_one_memory_budget() {
     machine.assert_empty();
 }
 
+/// The process that leased it is gone, as far as anybody can tell: the memory is the container's for as long as it runs.
+#[tokio::test]
+async fn a_container_that_nobody_holds_counts_for_as_long_as_it_runs() {
+    let mut machine = DockerMachine::new();
+    machine.config.memory_budget_bytes = Some(768 * MB);
+    machine.config.queue_timeout = std::time::Duration::from_millis(300);
+    let (one, two) = (request(0.5), request(0.5));
+    acquire(&machine.provider(), &one).await.unwrap();
+    let provider = machine.provider();
+    let error = acquire(&provider, &two).await.unwrap_err();
+    assert!(error.to_string().contains("0.5 of 0.8 GB are leased by test"), "{error}");
+    machine.dockerd.docker(&["kill", one.lease_id.as_str()]);
+    acquire(&provider, &two).await.unwrap();
+    assert_eq!(machine.provider().release(&one.lease_id).await.unwrap(), Released::Destroyed);
+    provider.release(&two.lease_id).await.unwrap();
+    machine.assert_nothing_of(&one.lease_id);
+    machine.assert_nothing_of(&two.lease_id);
+    machine.assert_empty();
+}
+
 /// It waited for memory, and its soft deadline passed meanwhile.
 #[tokio::test]
 async fn a_lease_that_waited_long_is_not_over_before_it_stands() {

@@ -44,6 +44,64 @@ async fn docker_a_pool_that_is_killed_anywhere_takes_its_leases_up() {
     }
 }
 
+/// The one lease has all the memory that there is for runners.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn docker_the_memory_of_a_lease_is_taken_for_as_long_as_its_runner_lives_whoever_holds_it() {
+    let (docker, served, whole) = (Dockerd::of_the_tests(), Served::on_own_machine(), new_lease());
+    let start = || served.start("docker_local", Some("1@pool-queue-limit"));
+    let (mut server, mut client) = start();
+    client.create(&whole, served.body_of_whole_machine()).await;
+    let ready = client.wait_for_outcome(&whole).await;
+    assert_eq!(ready["data"]["state"], "ready", "{ready}");
+    for signal in [Signal::KILL, Signal::TERM] {
+        server.signal(signal);
+        server.wait_unchecked();
+        // Nobody holds it now: a build of another user's home sees its memory all the same.
+        refuses_a_build(&served);
+        (server, client) = start();
+        let taken_up = client.wait_for_outcome(&whole).await;
+        assert_eq!(taken_up["data"]["state"], "ready", "{taken_up}");
+        let more = new_lease();
+        client.create(&more, served.body()).await;
+        let refused = client.wait_for_outcome(&more).await;
+        assert_eq!(refused["data"]["state"], "failed", "{signal:?}: {refused}");
+        let why = refused["data"]["reason"].as_str().unwrap();
+        assert!(why.contains("GB are leased by shop"), "{signal:?}: {why}");
+        refuses_a_build(&served);
+    }
+    // Given back by a process that never reserved it.
+    assert_eq!(client.release(&whole).await.0, 200);
+    let again = new_lease();
+    client.create(&again, served.body_of_whole_machine()).await;
+    let ready = client.wait_for_outcome(&again).await;
+    assert_eq!(ready["data"]["state"], "ready", "{ready}");
+    // And by one that has never had to do with it.
+    server.signal(Signal::KILL);
+    server.wait_unchecked();
+    let mut release = served.sandbox.command();
+    release.args(["runners", "release", "--all-owners", &again]).envs(docker.environment());
+    served.sandbox.start(&mut release).wait().assert_code(0);
+    assert_eq!(docker.traces(&again), [""; 0]);
+    assert!(!served.sandbox.runtime_dir().exists(), "its share is left");
+    let (server, client) = start();
+    assert_eq!(client.wait_for(&again, "failed").await["data"]["state"], "failed");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_unchecked().code, 0);
+}
+
+/// There is no memory for a build of another home of this machine.
+fn refuses_a_build(served: &Served) {
+    served.sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let mut build = served.sandbox.build_command();
+    build.args(["--provider=docker_local", "--runner-type=tiny", "--queue-timeout=1s", "--tiers"]);
+    build.arg(served.sandbox.path().join("tiers.ncl")).envs(Dockerd::of_the_tests().environment());
+    build.env("XDG_STATE_HOME", served.sandbox.path().join("state-of-another"));
+    let refused = served.sandbox.start(&mut build).wait_unchecked();
+    let why = &refused.envelope()["error"]["message"];
+    assert!(why.as_str().is_some_and(|why| why.contains("GB are leased by shop")), "{why}\n{}", refused.stderr);
+    refused.assert_code(4);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_runners_end_with_the_pool_that_made_them() {
     let served = Served::new();

@@ -122,7 +122,8 @@ async fn start(args: &ServeArgs, environment: &Environment) -> Result<Server> {
         if choice.name() == "vm_pool" {
             return Err(Error::usage("a pool does not lease from another pool"));
         }
-        let provider = choice.config(environment, &dirs)?.queue_timeout(QUEUE_LIMIT).open()?;
+        let queue_limit = crate::failpoint::seconds("pool-queue-limit", QUEUE_LIMIT);
+        let provider = choice.config(environment, &dirs)?.queue_timeout(queue_limit).open()?;
         custodians.push(Custodian::without_reaper(provider, journal.clone(), Arc::clone(&clock), Timing::default()));
     }
     let usual = Limits::default();

@@ -11,7 +11,7 @@ use super::facts::DaemonFacts;
 use super::kept_cache::KeptCache;
 use super::privileges;
 use crate::ids::LeaseId;
-use crate::lease::{CgroupVersion, Labels, LeaseRequest};
+use crate::lease::{CgroupVersion, Holder, Labels, LeaseRequest};
 use crate::provider::host::fit::Fit;
 use crate::runner_image::layout::{BUILDKIT_ROOT, SECRETS, STEPS};
 
@@ -103,6 +103,15 @@ pub(super) fn is_of(container: &ContainerInspectResponse, lease: &LeaseId) -> Re
     }
 }
 
+/// The container's first process, where it is one that this machine shows in the container's own cgroup: in a virtual machine,
+/// or seen from another PID namespace, the same number is somebody else's or nobody's.
+pub(super) fn first_process(container: &ContainerInspectResponse) -> Option<Holder> {
+    let (id, pid) = (container.id.as_deref()?, container.state.as_ref()?.pid?);
+    let process = Holder::of(u32::try_from(pid).ok().filter(|pid| *pid > 0)?)?;
+    let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    (!id.is_empty() && cgroup.contains(id)).then_some(process)
+}
+
 /// Where sshd may be reached once the container runs: the loopback port that leads to it, and, for callers that are in a
 /// container of the same daemon themselves (a CI job with Docker's socket), the container's own address.
 pub(super) fn ssh_addresses(container: &ContainerInspectResponse) -> Vec<(String, u16)> {
@@ -119,7 +128,7 @@ pub(super) fn ssh_addresses(container: &ContainerInspectResponse) -> Vec<(String
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::{ContainerConfig, EndpointSettings, NetworkSettings};
+    use bollard::models::{ContainerConfig, ContainerState, EndpointSettings, NetworkSettings};
 
     use super::*;
 
@@ -154,6 +163,21 @@ mod tests {
         assert!(is_of(&labelled(&labels), &lease).unwrap_err().contains("lian-owner"));
         assert!(is_of(&labelled(&BTreeMap::new()), &lease).is_err());
         assert!(is_of(&ContainerInspectResponse::default(), &lease).is_err());
+    }
+
+    #[test]
+    fn a_process_outside_of_the_containers_cgroup_is_not_the_containers() {
+        let with = |id: &str, pid: i64| ContainerInspectResponse {
+            id: Some(id.to_owned()),
+            state: Some(ContainerState { pid: Some(pid), ..ContainerState::default() }),
+            ..ContainerInspectResponse::default()
+        };
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let mine = i64::from(std::process::id());
+        assert_eq!(first_process(&with(own.lines().next().unwrap(), mine)), Holder::current());
+        for (id, pid) in [("0123456789abcdef", mine), ("", mine), (own.as_str(), 0), (own.as_str(), -1)] {
+            assert_eq!(first_process(&with(id, pid)), None, "{id} {pid}");
+        }
     }
 
     #[test]

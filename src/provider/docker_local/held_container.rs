@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::DockerLocalConfig;
-use super::container::create_body;
+use super::container::{create_body, first_process};
 use super::create::{Created, NotCreated, create};
 use super::facts::{DaemonFacts, NO_MEMORY_LIMIT};
 use super::files::{self, File};
@@ -24,6 +24,7 @@ use crate::provider::host::fit::Fit;
 use crate::provider::host::key_pair::authorized_keys;
 use crate::provider::host::lease_dir::{self, LeaseDir};
 use crate::provider::host::machine::{self, Machine};
+use crate::provider::host::runner_sign::RunnerSign;
 use crate::provider::host::runtime_dir::prepare_runtime_dir;
 use crate::runner_image;
 use crate::runner_image::layout::{memory_limit, paths};
@@ -110,6 +111,9 @@ impl HeldContainer {
         self.dir.set_creating(false)?;
         watch.waiting("the runner's container to start");
         self.start(docker, &id, request, facts.limits_memory.then_some(fit.build_bytes)).await?;
+        if let Some(share) = &mut self.reservation {
+            budget.outlived_by(share, sign_of(docker, &id, &self.dir).await?).await?;
+        }
         watch.waiting("sshd of the runner's container");
         let (host, port) = ready::wait_for_ssh(docker, &id).await?;
 
@@ -239,6 +243,15 @@ impl HeldContainer {
         self.cache = None;
         Ok(())
     }
+}
+
+/// By what the container is seen once this process is gone.
+async fn sign_of(docker: &Docker, id: &str, dir: &LeaseDir) -> Result<RunnerSign> {
+    let container = docker
+        .inspect_container(id, None)
+        .await
+        .map_err(|error| failure::fault("say how the runner's container is", &error))?;
+    Ok(first_process(&container).map_or_else(|| RunnerSign::Dir(dir.path().to_owned()), RunnerSign::Process))
 }
 
 /// The soft deadline at the start: a lease that waited long for memory must not be over before it stands.

@@ -1,7 +1,9 @@
 //! [`Budget`]: the memory of this machine, shared by all local builds.
 //!
 //! Each lease has a file with what it wants, locked while its process lives, so a killed build gives its share back by
-//! itself. One short lock orders who looks and takes. Lease ids sort by time: the oldest that waits is served first.
+//! itself. A runner that outlives its process has its memory all the same: there the file says by what the runner is seen,
+//! and counts for as long as it is. Nobody need take such a share up again, and whoever removes the runner gives it back.
+//! One short lock orders who looks and takes. Lease ids sort by time: the oldest that waits is served first.
 
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use super::runner_sign::RunnerSign;
 use super::runtime_dir::check_runtime_dir;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ids::{LeaseId, Workspace};
@@ -39,17 +42,20 @@ pub(in crate::provider) struct Budget {
     total: u64,
 }
 
-/// One lease's share. Dropping it gives the share back.
+/// One lease's share. Dropping it gives the share back, or leaves it to the runner that is still there.
 #[derive(Debug)]
 pub(in crate::provider) struct Reservation {
     lock: Option<LockFile>,
+    claim: Claim,
     runtime_dir: PathBuf,
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(lock) = self.lock.take() {
-            lock.remove();
+            if !self.claim.has_runner() {
+                lock.remove();
+            }
             tidy(&self.runtime_dir);
         }
     }
@@ -62,6 +68,16 @@ struct Claim {
     bytes: u64,
     workspace: Workspace,
     granted: bool,
+    /// Where the runner may outlive the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    runner: Option<RunnerSign>,
+}
+
+impl Claim {
+    /// True while its runner is seen, whether its process lives or not.
+    fn has_runner(&self) -> bool {
+        self.runner.as_ref().is_some_and(RunnerSign::is_seen)
+    }
 }
 
 impl Budget {
@@ -89,16 +105,18 @@ impl Budget {
         limit: Duration,
         watch: Watch<'_>,
     ) -> Result<Reservation> {
-        let reservation = self.claim(lease).await?;
-        let mut claim = Claim { version: 1, bytes, workspace: workspace.clone(), granted: false };
+        let claim = Claim { version: 1, bytes, workspace: workspace.clone(), granted: false, runner: None };
+        let mut reservation = self.claim(lease, claim).await?;
         let mut reason = String::new();
         let queue = async {
             loop {
                 let refusal = {
                     let _order = self.order().await?;
-                    let refusal = self.refusal(lease, bytes)?;
-                    claim.granted = refusal.is_none();
-                    reservation.write(&claim)?;
+                    // What a runner of this very lease has needs no waiting for: an earlier process made it.
+                    let has_it = reservation.claim.has_runner();
+                    let refusal = if has_it { None } else { self.refusal(lease, bytes)? };
+                    reservation.claim.granted = refusal.is_none();
+                    reservation.write()?;
                     refusal
                 };
                 let Some(refusal) = refusal else { return Ok(()) };
@@ -109,22 +127,35 @@ impl Budget {
                 tokio::time::sleep(POLL).await;
             }
         };
-        match tokio::time::timeout(limit, queue).await {
+        let queued = tokio::time::timeout(limit, queue).await;
+        match queued {
             Ok(result) => result.map(|()| reservation),
             Err(_) => Err(Error::new(ErrorKind::NoCapacity, format!("waited {} s: {reason}", limit.as_secs()))
                 .hint("wait longer with --queue-timeout, or build on a smaller runner type")),
         }
     }
 
+    /// Says by what the runner is seen: from now on the share is given back once the runner is gone, and not before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] when it cannot be written.
+    pub(in crate::provider) async fn outlived_by(&self, share: &mut Reservation, runner: RunnerSign) -> Result<()> {
+        let _order = self.order().await?;
+        share.claim.runner = Some(runner);
+        share.write()
+    }
+
     /// Our own file. Made under the short lock: who looks for claims of the dead would lock a fresh one in between.
-    async fn claim(&self, lease: &LeaseId) -> Result<Reservation> {
+    async fn claim(&self, lease: &LeaseId, mut claim: Claim) -> Result<Reservation> {
         let _order = self.order().await?;
         // With the lock in it, the directory stays where it is, and whose it was before does not matter.
         check_runtime_dir(&self.runtime_dir)?;
-        let lock = LockFile::try_take(&self.dir.join(lease.as_str()))?.ok_or_else(|| {
+        let path = self.dir.join(lease.as_str());
+        let lock = LockFile::try_take(&path)?.ok_or_else(|| {
             Error::new(ErrorKind::Provider, format!("lease `{lease}` is being acquired by another process"))
         })?;
-        Ok(Reservation { lock: Some(lock), runtime_dir: self.runtime_dir.clone() })
+        claim.runner = read(&path).and_then(|before| before.runner);
+        Ok(Reservation { lock: Some(lock), claim, runtime_dir: self.runtime_dir.clone() })
     }
 
     /// The short lock under which claims are read and granted.
@@ -157,7 +188,13 @@ impl Budget {
             let other = entry.file_name().to_str().and_then(|name| name.parse::<LeaseId>().ok());
             let Some(other) = other.filter(|other| other != lease) else { continue };
             if let Some(abandoned) = LockFile::try_take(&entry.path())? {
-                abandoned.remove();
+                match read(&entry.path()).filter(Claim::has_runner) {
+                    Some(claim) => {
+                        used = used.saturating_add(claim.bytes);
+                        holders.push(claim.workspace.to_string());
+                    }
+                    None => abandoned.remove(),
+                }
                 continue;
             }
             // Locked but not written yet: it has not been granted anything.
@@ -189,19 +226,21 @@ impl Budget {
 }
 
 impl Reservation {
-    fn write(&self, claim: &Claim) -> Result<()> {
+    fn write(&self) -> Result<()> {
         let Some(lock) = &self.lock else { return Ok(()) };
         let write = || -> std::io::Result<()> {
             let mut file = lock.file();
-            file.set_len(0)?;
+            let text = serde_json::to_string(&self.claim)?;
             file.rewind()?;
-            file.write_all(serde_json::to_string(claim)?.as_bytes())
+            // Never empty in between: killed there, what the runner has would be forgotten.
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len() as u64)
         };
         write().context(ErrorKind::State, || "cannot write to the memory budget".to_owned())
     }
 }
 
-/// Removes the claims of the dead, then the budgets and the runtime directory when the last lease is gone: `rmdir` refuses
+/// Removes the claims of the dead that have no runner, then the budgets and the runtime directory when the last lease is gone: `rmdir` refuses
 /// while anything is in them. Who holds the short lock at this moment has a claim, or will have, and tidies after it.
 pub(in crate::provider) fn tidy(runtime_dir: &Path) {
     if !matches!(check_runtime_dir(runtime_dir), Ok(true)) {
@@ -216,7 +255,10 @@ pub(in crate::provider) fn tidy(runtime_dir: &Path) {
         let Ok(Some(order)) = LockFile::try_take(&dir.join(ORDER)) else { continue };
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             let is_claim = entry.file_name().to_str().is_some_and(|name| name.parse::<LeaseId>().is_ok());
-            if is_claim && let Ok(Some(abandoned)) = LockFile::try_take(&entry.path()) {
+            if is_claim
+                && let Ok(Some(abandoned)) = LockFile::try_take(&entry.path())
+                && !read(&entry.path()).is_some_and(|claim| claim.has_runner())
+            {
                 abandoned.remove();
             }
         }
@@ -350,12 +392,52 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let budget = budget(dir.path(), 10 * GB);
         let dead = LeaseId::new();
-        let claim = Claim { version: 1, bytes: 10 * GB, workspace: name("dead"), granted: true };
-        let file = dir.path().join("run/budget").join(dead.as_str());
-        super::super::runtime_dir::make_private(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, serde_json::to_string(&claim).unwrap()).unwrap();
+        let file = leave(&dir.path().join("run"), &dead, 10 * GB, None);
         let _mine = budget.reserve(&LeaseId::new(), &name("mine"), GB, SHORT, &|_: &str| ()).await.unwrap();
         assert!(!file.exists());
+    }
+
+    /// The claim of a process that was killed.
+    fn leave(run: &Path, lease: &LeaseId, bytes: u64, runner: Option<RunnerSign>) -> PathBuf {
+        let claim = Claim { version: 1, bytes, workspace: name("dead"), granted: true, runner };
+        let file = run.join("budget").join(lease.as_str());
+        super::super::runtime_dir::make_private(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, serde_json::to_string(&claim).unwrap()).unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_outlived_its_process_counts_until_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, budget) = (dir.path().join("run"), budget(dir.path(), 10 * GB));
+        let runner = dir.path().join("runner");
+        std::fs::create_dir(&runner).unwrap();
+        let file = leave(&run, &LeaseId::new(), 8 * GB, Some(RunnerSign::Dir(runner.clone())));
+        tidy(&run);
+        let refused = budget.reserve(&LeaseId::new(), &name("mine"), 3 * GB, SHORT, &|_: &str| ()).await.unwrap_err();
+        assert!(refused.to_string().contains("8 of 10 GB are leased by dead"), "{refused}");
+        let _mine = budget.reserve(&LeaseId::new(), &name("mine"), 2 * GB, SHORT, &|_: &str| ()).await.unwrap();
+        std::fs::remove_dir(&runner).unwrap();
+        let _rest = budget.reserve(&LeaseId::new(), &name("mine"), 8 * GB, SHORT, &|_: &str| ()).await.unwrap();
+        assert!(!file.exists());
+    }
+
+    #[tokio::test]
+    async fn a_share_is_left_to_the_runner_that_stands_when_its_process_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, budget) = (dir.path().join("run"), budget(dir.path(), 10 * GB));
+        let (lease, runner) = (LeaseId::new(), dir.path().join("runner"));
+        std::fs::create_dir(&runner).unwrap();
+        let mut share = budget.reserve(&lease, &name("one"), 8 * GB, SHORT, &|_: &str| ()).await.unwrap();
+        budget.outlived_by(&mut share, RunnerSign::Dir(runner.clone())).await.unwrap();
+        drop(share);
+        assert!(budget.reserve(&LeaseId::new(), &name("two"), 3 * GB, SHORT, &|_: &str| ()).await.is_err());
+        // Whoever leases the same once more has it already, and a failure to do so does not give it back.
+        drop(budget.reserve(&lease, &name("one"), 8 * GB, SHORT, &|_: &str| ()).await.unwrap());
+        assert!(budget.reserve(&LeaseId::new(), &name("two"), 3 * GB, SHORT, &|_: &str| ()).await.is_err());
+        std::fs::remove_dir(&runner).unwrap();
+        tidy(&run);
+        assert!(!run.exists());
     }
 
     #[tokio::test]

@@ -35,6 +35,11 @@ impl LeaseDir {
         self.write("backend", backend)
     }
 
+    /// It stands from before the backend is asked until what was asked for is verified gone.
+    pub(in crate::provider) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Held by the process that leases: beside the directory, and there before it.
     pub(in crate::provider) fn lock(&self) -> PathBuf {
         self.path.with_extension("lock")

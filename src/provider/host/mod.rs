@@ -8,6 +8,7 @@ pub(in crate::provider) mod key_pair;
 pub(in crate::provider) mod lease_dir;
 pub(in crate::provider) mod machine;
 pub(in crate::provider) mod remove_tree;
+pub(in crate::provider) mod runner_sign;
 pub(in crate::provider) mod runtime_dir;
 
 /// True for the machine's root.

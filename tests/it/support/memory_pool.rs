@@ -191,6 +191,17 @@ impl PoolClient {
         self.send("DELETE", &format!("/api/v1/vm-pool/{lease}"), None, None).await
     }
 
+    /// Asks again until the lease is made, or came to nothing.
+    pub(crate) async fn wait_for_outcome(&self, lease: &str) -> Value {
+        loop {
+            let (status, answer) = self.get(lease).await;
+            if status != 200 || answer["data"]["state"] != "pending" {
+                return answer;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// Asks again until the lease is in this state, or asking yields something else than a lease.
     pub(crate) async fn wait_for(&self, lease: &str, state: &str) -> Value {
         loop {

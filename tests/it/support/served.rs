@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::memory_pool::PoolClient;
 use super::{Dockerd, Running, Sandbox};
 
+/// Of a tier that no machine has: a request that takes less gets all that builds can have of one.
+const WHOLE_GB: f64 = 4096.0;
+
 /// The real server in a sandbox, and a client's key pair.
 pub(crate) struct Served {
     pub(crate) sandbox: Sandbox,
@@ -15,13 +18,20 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    #[expect(clippy::disallowed_methods, reason = "a caller makes its key as a user would")]
     pub(crate) fn new() -> Self {
-        let sandbox = Sandbox::new();
+        Self::of(Sandbox::new())
+    }
+
+    /// As on a machine of its own, whose memory no other test has.
+    pub(crate) fn on_own_machine() -> Self {
+        Self::of(Sandbox::on_own_machine())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a caller makes its key as a user would")]
+    fn of(sandbox: Sandbox) -> Self {
         let tokens = sandbox.path().join("tokens.json");
         let made = sandbox.run(["serve", "token", "new", "ci", "--workspace=*", "--tokens", tokens.to_str().unwrap()]);
         made.assert_code(0);
-        sandbox.tiers(&[("tiny", 0.25)]);
         let key = sandbox.path().join("key");
         let ssh_keygen = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
         assert!(ssh_keygen.unwrap().success());
@@ -33,7 +43,7 @@ impl Served {
     pub(crate) fn start(&self, provider: &str, failpoint: Option<&str>) -> (Running<'_>, PoolClient) {
         let mut command = self.sandbox.command();
         command.args(["serve", "--listen=127.0.0.1:0", "--tokens=tokens.json", "--provider", provider]);
-        command.arg("--tiers").arg(self.sandbox.tiers(&[("tiny", 0.25)]));
+        command.arg("--tiers").arg(self.sandbox.tiers(&[("tiny", 0.25), ("whole", WHOLE_GB)]));
         command.envs(Dockerd::of_the_tests().environment()).stdout(Stdio::null());
         if let Some(failpoint) = failpoint {
             command.env("LIAN_FAILPOINT", failpoint);
@@ -47,6 +57,14 @@ impl Served {
     pub(crate) fn body(&self) -> Value {
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         json!({ "memory_gb": 0.25, "arch": arch, "ssh_public_key": self.public_key, "ttl_s": 1200, "max_ttl_s": 3600 })
+    }
+
+    /// A request for all memory that there is.
+    pub(crate) fn body_of_whole_machine(&self) -> Value {
+        let mut body = self.body();
+        body["memory_gb"] = json!(WHOLE_GB);
+        body["memory_is_explicit"] = json!(false);
+        body
     }
 
     /// What the runner says when the client gets in with its own key.
