@@ -148,6 +148,30 @@ impl Api {
         Ok(upid.into())
     }
 
+    /// Runs a task that has a machine to itself, as the lock on its configuration gives it to one: what was begun before ends
+    /// first. `done` is told how the machine is by then.
+    pub(super) fn run_in_turn<F, D>(
+        &self,
+        vm: Vm,
+        upid: String,
+        stop: tokio_util::sync::CancellationToken,
+        struck: crate::faults::Struck,
+        done: D,
+    ) where
+        D: FnOnce(Api, Vm, Option<String>) -> F + Send + 'static,
+        F: Future<Output = Result<(), String>> + Send,
+    {
+        self.run(upid, stop, struck, move |api, failed| async move {
+            let turn = api.0.turn(vm.vmid);
+            let _turn = turn.lock().await;
+            let now = api.state().vms.get(&vm.vmid).filter(|now| now.generation == vm.generation).cloned();
+            match now {
+                Some(now) => done(api, now, failed).await,
+                None => Err(Refused::no_vm(&vm.node, vm.vmid).words),
+            }
+        });
+    }
+
     /// Runs a task: its time passes, and then `done` is told whether it failed before that. Goes on when the client does not.
     pub(super) fn run<F, D>(
         &self,

@@ -53,11 +53,14 @@ impl Api {
         }
         let (upid, stop) = state.tasks.begin(node, "qmstart", &vmid.to_string(), &asked.user, now);
         drop(state);
-        self.run(upid.clone(), stop, asked.struck, move |api, failed| async move {
-            match failed {
-                Some(why) => Err(format!("start failed: {why}")),
-                None => api.power_on(&vm).await.map_err(|error| format!("start failed: {error}")),
+        self.run_in_turn(vm, upid.clone(), stop, asked.struck, move |api, vm, failed| async move {
+            if let Some(why) = failed {
+                return Err(format!("start failed: {why}"));
             }
+            if vm.is_on {
+                return Err(format!("VM {vmid} already running"));
+            }
+            api.power_on(&vm).await.map_err(|error| format!("start failed: {error}"))
         });
         Ok(upid.into())
     }
@@ -99,7 +102,7 @@ impl Api {
         let vm = state.unlocked(node, vmid)?.clone();
         let (upid, stop) = state.tasks.begin(node, "qmstop", &vmid.to_string(), &asked.user, now);
         drop(state);
-        self.run(upid.clone(), stop, asked.struck, move |api, failed| async move {
+        self.run_in_turn(vm, upid.clone(), stop, asked.struck, move |api, vm, failed| async move {
             if let Some(why) = failed {
                 return Err(why);
             }
@@ -129,13 +132,17 @@ impl Api {
             return Err(Refused::fault(format!("can't remove VM {vmid} - protection mode enabled")));
         }
         if vm.is_on {
-            return Err(Refused::fault(format!("VM {vmid} is running - destroy failed")));
+            return Err(Refused::fault(is_running(vmid)));
         }
         let (upid, stop) = state.tasks.begin(node, "qmdestroy", &vmid.to_string(), &asked.user, now);
         drop(state);
-        self.run(upid.clone(), stop, asked.struck, move |api, failed| async move {
+        self.run_in_turn(vm, upid.clone(), stop, asked.struck, move |api, vm, failed| async move {
             if let Some(why) = failed {
                 return Err(why);
+            }
+            // It may have been started in between.
+            if vm.is_on {
+                return Err(is_running(vmid));
             }
             api.0.core.backend.destroy(&vm.machine_id()).await.map_err(|error| error.to_string())?;
             let mut state = api.state();
@@ -146,5 +153,73 @@ impl Api {
             Ok(())
         });
         Ok(upid.into())
+    }
+}
+
+fn is_running(vmid: u32) -> String {
+    format!("VM {vmid} is running - destroy failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::{Options, Proxmox};
+    use super::*;
+    use crate::backend::NullBackend;
+    use crate::clock::Clock;
+    use crate::core::Core;
+    use crate::faults::Struck;
+    use crate::proxmox::params::Params;
+
+    fn asked() -> Asked {
+        Asked { user: "build@pve!ci".to_owned(), struck: Struck::default(), params: Params::default() }
+    }
+
+    /// A cluster with a machine 100, whose time stands.
+    async fn cluster() -> (Proxmox, Api) {
+        let core = Core::new(Clock::standing(jiff::Timestamp::UNIX_EPOCH), Arc::new(NullBackend::default()));
+        let sim = Proxmox::start(core, Options::default()).await.unwrap();
+        sim.plant(100, "pve1", &[("name", "web")]);
+        sim.set_pool(100, "builds");
+        let api = Api(Arc::clone(&sim.shared));
+        (sim, api)
+    }
+
+    /// Lets everything go as far as it does.
+    async fn settle() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn exit(api: &Api, task: &Value) -> Value {
+        api.state().tasks.status("pve1", task.as_str().unwrap()).unwrap()["exitstatus"].clone()
+    }
+
+    #[tokio::test]
+    async fn what_was_started_meanwhile_is_not_destroyed() {
+        let (sim, api) = cluster().await;
+        let task = api.destroy("pve1", 100, asked()).unwrap();
+        sim.show_running(100);
+        sim.core.clock.advance(Duration::from_secs(1));
+        settle().await;
+        assert_eq!(exit(&api, &task), json!("VM 100 is running - destroy failed"));
+        assert!(sim.named("web").is_some() && sim.running_tasks().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_changed_by_one_task_at_a_time() {
+        let (sim, api) = cluster().await;
+        let turn = sim.shared.turn(100);
+        let held = turn.lock().await;
+        let task = api.destroy("pve1", 100, asked()).unwrap();
+        sim.core.clock.advance(Duration::from_secs(1));
+        settle().await;
+        assert!(sim.named("web").is_some() && sim.running_tasks() == [task.as_str().unwrap()]);
+        drop(held);
+        settle().await;
+        assert_eq!((exit(&api, &task), sim.named("web")), (json!("OK"), None));
     }
 }

@@ -67,7 +67,7 @@ pub struct Proxmox {
     pub identity: Identity,
     listening: Listening,
     token: (String, String),
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What the calls work with.
@@ -76,9 +76,16 @@ pub(super) struct Shared {
     pub(super) core: Core,
     pub(super) options: Options,
     pub(super) state: Mutex<State>,
+    /// Held by the task that a machine is being changed by.
+    turns: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Shared {
+    /// The lock of a machine's tasks.
+    pub(super) fn turn(&self, vmid: u32) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(vmid).or_default())
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,7 +116,8 @@ impl Proxmox {
             acl: options.acl.clone(),
             ..State::default()
         };
-        let shared = Arc::new(Shared { core: core.clone(), options, state: Mutex::new(state) });
+        let shared =
+            Arc::new(Shared { core: core.clone(), options, state: Mutex::new(state), turns: Mutex::default() });
         let api = Api(Arc::clone(&shared));
         let listening = serve(core.clone(), Arc::new(api.clone()), api.router(), address, Some(&identity)).await?;
         let sim = Self { core, identity, listening, token, shared };
@@ -205,6 +213,18 @@ impl Proxmox {
     /// Takes a machine away behind everybody's back.
     pub fn uproot(&self, vmid: u32) {
         self.shared.state().vms.remove(&vmid);
+    }
+
+    /// Shows a machine that was put there as one that runs: nothing stands behind it.
+    pub fn show_running(&self, vmid: u32) {
+        if let Some(vm) = self.shared.state().vms.get_mut(&vmid) {
+            vm.is_on = true;
+        }
+    }
+
+    /// The tasks that have not ended, by their UPIDs.
+    pub fn running_tasks(&self) -> Vec<String> {
+        self.shared.state().tasks.running()
     }
 
     /// Takes a machine's power away behind everybody's back. What stands for it goes on a moment longer.

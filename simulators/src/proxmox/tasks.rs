@@ -72,6 +72,11 @@ impl Tasks {
         Ok(status)
     }
 
+    /// Those that have not ended.
+    pub(super) fn running(&self) -> Vec<String> {
+        self.all.iter().filter(|(_, task)| task.exit.is_none()).map(|(upid, _)| upid.clone()).collect()
+    }
+
     /// Who started it.
     pub(super) fn user(&self, upid: &str) -> Option<&str> {
         self.all.get(upid).map(|task| task.user.as_str())
