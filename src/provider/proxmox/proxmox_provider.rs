@@ -83,10 +83,10 @@ impl ProxmoxProvider {
 
     /// A request whose sender was killed may be carried out after we looked.
     async fn remove_late(&self, lease: &LeaseId) -> Result<bool> {
-        let dir = self.dir(lease);
+        let (dir, limit) = (self.dir(lease), crate::failpoint::seconds("look", LATE_LIMIT));
         loop {
             // In this order: what comes later than this is found.
-            let is_late = dir.creating_for().is_none_or(|asked| asked > LATE_LIMIT);
+            let is_late = dir.creating_for().is_none_or(|asked| asked > limit);
             if self.remove(lease).await? {
                 return Ok(true);
             }
