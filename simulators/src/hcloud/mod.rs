@@ -235,6 +235,11 @@ impl Hcloud {
         limit::TOKEN_READONLY.repeat(2)
     }
 
+    /// What every simulator has.
+    pub fn core(&self) -> &Core {
+        &self.cloud.core
+    }
+
     /// What goes wrong.
     pub fn faults(&self) -> &Faults {
         &self.cloud.core.faults

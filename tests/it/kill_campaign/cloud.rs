@@ -1,190 +1,218 @@
-//! [`Cloud`]: a simulated project at Hetzner that killed builds lease from, with other people's servers in it.
+//! [`Cloud`]: a simulated cloud that killed builds lease machines from: what all of them have, and what each has its own way.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lian_build::ids::LeaseId;
 use lian_simulators::backend::Backend;
-use lian_simulators::hcloud::{Hcloud, Options, ServerView};
+use lian_simulators::bill::Line;
+use lian_simulators::core::Core;
+use lian_simulators::faults::Fault;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::decoys::Foreign;
-use super::money::Paid;
-use crate::support::{ServerContainers, SshdBackend, SshdServers, wait_until};
+use super::places::Passes;
+use crate::support::{ContainerGuests, ServerContainers, SshdBackend, wait_until};
 
 /// The size that is leased: what stands behind it is of this machine's architecture, and CI's is x86.
 pub(super) const SIZE: &str = "cx23";
 
-/// Who may reach the runners: with an address here each lease has a firewall, too.
-const SSH_FROM: &str = "203.0.113.7";
-
-/// What stands behind the servers.
+/// What stands behind the machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Machines {
-    /// An `sshd` of the lease's host key, behind which nothing is built: quick enough for many kills.
+    /// An `sshd`, behind which nothing is built: quick enough for many kills.
     Answer,
     /// A container that builds.
     Build,
 }
 
-/// A simulated project at Hetzner.
-pub(super) struct Cloud {
+/// A backend that can say what it has.
+pub(super) trait Behind: Backend {
+    fn all(&self) -> Vec<String>;
+}
+
+impl Behind for SshdBackend {
+    fn all(&self) -> Vec<String> {
+        self.all()
+    }
+}
+
+impl Behind for ServerContainers {
+    fn all(&self) -> Vec<String> {
+        self.containers()
+    }
+}
+
+impl Behind for ContainerGuests {
+    fn all(&self) -> Vec<String> {
+        self.containers()
+    }
+}
+
+/// What every simulated cloud has beside its simulator.
+pub(super) struct Common {
     pub(super) machines: Machines,
-    sim: Hcloud,
+    pub(super) runtime: Runtime,
+    behind: Arc<dyn Behind>,
     /// How long a request that a killed process sent is looked for, in seconds.
     look_limit: u64,
-    /// How far the time of this project, and of all who use it, is ahead.
+    /// How far the time of this cloud, and of all who use it, is ahead.
     ahead: Mutex<Duration>,
-    /// How many of each kind others have beside servers.
-    others: Mutex<BTreeMap<&'static str, usize>>,
-    /// What was paid for so far.
-    pub(super) paid: Mutex<Paid>,
-    runtime: Runtime,
+    others: Mutex<Others>,
+    /// How many machines there had been at the last look.
+    seen: Mutex<usize>,
 }
 
-impl fmt::Debug for Cloud {
+/// What was there before the first kill: other people's.
+#[derive(Debug, Default)]
+struct Others {
+    /// By the meter's ids.
+    metered: BTreeSet<String>,
+    things: BTreeSet<String>,
+}
+
+impl fmt::Debug for Common {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cloud").field("machines", &self.machines).finish_non_exhaustive()
+        f.debug_struct("Common").field("machines", &self.machines).finish_non_exhaustive()
     }
 }
 
-impl Cloud {
-    pub(super) fn new(machines: Machines, look_limit: u64) -> Arc<Self> {
-        let backend: Arc<dyn Backend> = match machines {
-            Machines::Answer => Arc::new(SshdBackend::new(SshdServers::Sound)),
-            Machines::Build => Arc::new(ServerContainers::new()),
-        };
-        // An hour's requests of many builds are sent here within minutes.
-        let options = Options { backend, request_limit: 100_000_000, ..Options::default() };
+impl Common {
+    pub(super) fn new(machines: Machines, behind: Arc<dyn Behind>, look_limit: u64) -> Self {
+        crate::support::install_tls();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let sim = runtime.block_on(Hcloud::start(options)).unwrap();
-        Arc::new(Self {
-            machines,
-            sim,
-            look_limit,
-            ahead: Mutex::default(),
-            others: Mutex::default(),
-            paid: Mutex::default(),
-            runtime,
-        })
+        let (ahead, others, seen) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { machines, runtime, behind, look_limit, ahead, others, seen }
+    }
+}
+
+/// A simulated cloud.
+pub(super) trait Cloud: fmt::Debug {
+    fn common(&self) -> &Common;
+
+    /// The simulator's clock, faults, log and meter.
+    fn core(&self) -> &Core;
+
+    /// Where a machine is asked for, with POST.
+    fn asked_at(&self) -> &'static str;
+
+    /// The place that only builds with this one pass.
+    fn own_place(&self) -> Passes;
+
+    /// Enough of its credential to be found, wherever it is.
+    fn secret(&self) -> String;
+
+    /// What a command needs in its environment.
+    fn environment(&self) -> Vec<(&'static str, String)>;
+
+    /// What it has of a lease, one line each, as long as that is there: nothing that changes meanwhile is in it.
+    fn traces(&self, lease: &LeaseId) -> Vec<String>;
+
+    /// How the machine of another's lease that lives is, but for its labels: those are renewed.
+    fn look(&self, lease: &LeaseId) -> Vec<String>;
+
+    /// All that there is, and that could be left whosever it is.
+    fn things(&self) -> Vec<String>;
+
+    /// The labels of a lease's machine.
+    fn label(&self, lease: &LeaseId, label: &str) -> Option<String>;
+
+    /// Notes what the plan of a build promises.
+    fn promised(&self, plan: &Value);
+
+    /// What was metered is what was promised, and the new machines were paid for so many hours.
+    fn assert_paid(&self, metered: &[Line], new: &[&Line], hours: u64);
+
+    /// What was paid, in words.
+    fn paid_in_words(&self) -> String;
+
+    /// Whether builds here pass such a place, and are to be killed at it.
+    fn passes(&self, place: Passes) -> bool {
+        match self.common().machines {
+            Machines::Answer => place == Passes::AnyBuild || place == self.own_place(),
+            // The rest is passed, and killed at where it is quicker.
+            Machines::Build => matches!(place, Passes::AnyStep | Passes::KeptFailure),
+        }
     }
 
-    pub(super) fn sim(&self) -> &Hcloud {
-        &self.sim
-    }
-
-    /// What a command of the project's needs in its environment.
-    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("HCLOUD_ENDPOINT", self.sim.url()),
-            ("HCLOUD_TOKEN", self.sim.token()),
-            ("LIAN_HCLOUD_SSH_FROM", SSH_FROM.to_owned()),
-        ]
-    }
-
-    /// What such a command does otherwise than a user's: it is less patient with requests that got no answer, and its time is
+    /// What a command here does otherwise than a user's: it is less patient with requests that got no answer, and its time is
     /// the cloud's.
-    pub(super) fn failpoints(&self) -> Vec<String> {
-        let ahead = self.ahead.lock().unwrap().as_secs();
-        vec![format!("{}@look", self.look_limit), format!("{ahead}@clock")]
+    fn failpoints(&self) -> Vec<String> {
+        let ahead = self.common().ahead.lock().unwrap().as_secs();
+        vec![format!("{}@look", self.common().look_limit), format!("{ahead}@clock")]
     }
 
     /// Moves everybody's time forward.
-    pub(super) fn advance(&self, by: Duration) {
-        *self.ahead.lock().unwrap() += by;
-        self.sim.clock().advance(by);
+    fn advance(&self, by: Duration) {
+        *self.common().ahead.lock().unwrap() += by;
+        self.core().clock.advance(by);
     }
 
-    /// What it has of a lease, one line each. Labels are not in it: those of another's lease that lives are renewed.
-    pub(super) fn traces(&self, lease: &LeaseId) -> Vec<String> {
-        let servers = self.sim.servers().into_iter().filter(|server| server.name == lease.as_str());
-        servers.map(|server| format!("server {}", server.id)).collect()
+    /// From here on builds are killed: what there is now is other people's.
+    fn begins(&self, plan: &Value) {
+        self.promised(plan);
+        let metered = self.core().bill().lines.into_iter().map(|line| line.id).collect();
+        *self.common().others.lock().unwrap() = Others { metered, things: all(self).collect() };
     }
 
-    /// The server of a lease.
-    pub(super) fn server(&self, lease: &LeaseId) -> Option<ServerView> {
-        self.sim.servers().into_iter().find(|server| server.name == lease.as_str())
+    /// What is there beyond what others have.
+    fn left(&self) -> Vec<String> {
+        let others = self.common().others.lock().unwrap();
+        all(self).filter(|thing| !others.things.contains(thing)).collect()
     }
 
-    /// What there is now beside servers is other people's.
-    pub(super) fn is_others(&self) {
-        *self.others.lock().unwrap() = self.sim.leftovers().into();
+    /// What the meter counted of the killed builds.
+    fn metered(&self) -> Vec<Line> {
+        let others = self.common().others.lock().unwrap();
+        let lines = self.core().bill().lines;
+        lines.into_iter().filter(|line| !others.metered.contains(&line.id)).collect()
     }
 
-    /// Firewalls, addresses, keys and snapshots, where there are more than those of other people.
-    pub(super) fn left_beside_servers(&self) -> Vec<String> {
-        let others = self.others.lock().unwrap();
-        let more = self
-            .sim
-            .leftovers()
-            .into_iter()
-            .filter(|(kind, count)| *count > others.get(kind).copied().unwrap_or_default());
-        more.map(|(kind, count)| format!("{count} {kind}, and others have {:?}", others.get(kind))).collect()
+    /// How many machines were made for the killed builds.
+    fn made(&self) -> usize {
+        self.metered().iter().filter(|line| is_machine(line)).count()
     }
 
-    /// Other people's things: a server with labels much like ours, one that says it is ours and not whose, one that has a name
-    /// as ours have, one that is a runner of another owner's and leased on another machine, a firewall and a key.
-    pub(super) fn foreign(self: &Arc<Self>, owner: &str) -> Vec<Box<dyn Foreign>> {
-        let labels = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
-        };
-        let mut other = crate::support::request("somebody-else", 4.0, jiff::Timestamp::now());
-        other.holder = None;
-        other.hard_deadline = other.created_at + jiff::SignedDuration::from_hours(24 * 30);
-        let planted = [
-            (
-                "lian-build-of-ann".to_owned(),
-                labels(&[("lian-build", "1"), ("lian-managed", "no"), ("lian-owner", owner)]),
-            ),
-            ("unreadable".to_owned(), labels(&[("lian-managed", "1"), ("lian-owner", owner)])),
-            (LeaseId::new().to_string(), labels(&[])),
-            (other.lease_id.to_string(), other.labels().to_map()),
-        ];
-        for (name, labels) in &planted {
-            self.sim.plant(name, labels.clone());
-        }
-        self.make(
-            "/firewalls",
-            &serde_json::json!({ "name": "lian-build", "labels": { "lian-managed": "no" }, "rules": [] }),
-        );
-        let key = crate::support::memory_provider::PUBLIC_KEY;
-        self.make("/ssh_keys", &serde_json::json!({ "name": LeaseId::new().as_str(), "public_key": key }));
-        let servers =
-            self.sim.servers().into_iter().filter(|server| planted.iter().any(|(name, _)| *name == server.name));
-        servers.map(|view| Box::new(Planted { cloud: Arc::clone(self), view }) as Box<dyn Foreign>).collect()
+    /// Nothing is there any more of what was made, each machine was of a lease of its own, `most` of them are new since the last
+    /// look, and all were paid for so many hours.
+    #[track_caller]
+    fn assert_gone(&self, most: usize, hours: u64) {
+        let metered = self.metered();
+        assert!(metered.iter().all(|line| line.deleted.is_some()), "its meter runs: {metered:#?}");
+        let machines: Vec<&Line> = metered.iter().filter(|line| is_machine(line)).collect();
+        let names: BTreeSet<&str> = machines.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!(names.len(), machines.len(), "one lease had two machines: {names:?}");
+        let mut seen = self.common().seen.lock().unwrap();
+        let new = &machines[*seen..];
+        assert!(new.len() <= most, "{most} at most: {new:#?}");
+        self.assert_paid(&metered, new, hours);
+        *seen = machines.len();
     }
 
-    /// Makes something, as somebody else would.
-    pub(super) fn make(&self, path: &str, body: &serde_json::Value) {
-        crate::support::install_tls();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.post(format!("{}{path}", self.sim.url())).bearer_auth(self.sim.token()).json(body);
-        let answer = self.runtime.block_on(request.send()).unwrap();
-        assert_eq!(answer.status().as_u16(), 201, "{path}");
+    /// How often a machine was asked for.
+    fn asked(&self) -> usize {
+        self.core().audit.of("POST", self.asked_at()).len()
     }
 
-    /// Waits until a request to make a server is here, and what stands in its way holds it.
-    pub(super) fn wait_for_request(&self, after: usize) {
-        wait_until("a server is asked for", || self.asked() > after);
+    /// Puts something into the way of the next request for a machine.
+    fn strike(&self, fault: Fault) {
+        self.core().faults.script(fault.on("POST", self.asked_at()));
     }
 
-    /// How often a server was asked for.
-    pub(super) fn asked(&self) -> usize {
-        self.sim.audit().of("POST", "/v1/servers").len()
+    /// Waits until a request for a machine is here, and what stands in its way holds it.
+    fn wait_for_request(&self, after: usize) {
+        wait_until("a machine is asked for", || self.asked() > after);
     }
 }
 
-/// Somebody else's server, as it looked at first.
-struct Planted {
-    cloud: Arc<Cloud>,
-    view: ServerView,
+/// All that there is, and what stands behind it.
+fn all<C: Cloud + ?Sized>(cloud: &C) -> impl Iterator<Item = String> {
+    let behind = cloud.common().behind.all().into_iter().map(|id| format!("what stands behind a machine: {id}"));
+    cloud.things().into_iter().chain(behind)
 }
 
-impl Foreign for Planted {
-    fn assert_untouched(&self) {
-        let now = self.cloud.sim.servers().into_iter().find(|server| server.id == self.view.id);
-        assert_eq!(now.as_ref(), Some(&self.view), "somebody else's server was touched");
-    }
+pub(super) fn is_machine(line: &Line) -> bool {
+    line.kind == lian_simulators::bill::Kind::Server
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use lian_build::ids::LeaseId;
-use lian_build::lease::OwnerId;
+use lian_build::lease::{LeaseRequest, OwnerId};
 
 use super::site::{PROJECT, Site, Victim};
 use crate::support::{Leftovers, Sandbox};
@@ -13,6 +13,14 @@ use crate::support::{Leftovers, Sandbox};
 pub(super) trait Foreign {
     /// It is as it was.
     fn assert_untouched(&self);
+}
+
+/// A lease of another owner's that another machine holds, and that stands through a whole campaign.
+pub(super) fn lease_of_somebody_else() -> LeaseRequest {
+    let mut other = crate::support::request("somebody-else", 4.0, jiff::Timestamp::now());
+    other.holder = None;
+    other.hard_deadline = other.created_at + jiff::SignedDuration::from_hours(24 * 30);
+    other
 }
 
 /// The time budget of the other project's build, in minutes: it stands through a whole campaign, however far time is moved.
@@ -24,7 +32,7 @@ pub(super) struct Decoys {
     process: Child,
     /// Directories beside ours, with names much like them.
     directories: Vec<PathBuf>,
-    /// Containers or servers, where the provider's runners are some.
+    /// Containers or machines, where the provider's runners are some.
     foreign: Vec<Box<dyn Foreign>>,
     /// Another project's build, that stands still with its lease.
     build: Victim,
@@ -73,14 +81,9 @@ impl Decoys {
     }
 
     fn look(&self, site: &Site) -> Vec<String> {
-        let dirs = [
-            site.runtime_dir(),
-            site.runtime_dir().join("docker"),
-            site.runtime_dir().join("hcloud"),
-            self.build.home.path().join("cache/lian-build/leases"),
-        ];
+        let dirs = site.lease_dirs().into_iter().chain([self.build.home.path().join("cache/lian-build/leases")]);
         let mut seen = Leftovers::of(self.lease.as_str(), dirs).find();
-        seen.extend(site.provider.traces(&self.lease));
+        seen.extend(site.provider.look(&self.lease));
         // Of its processes the first ones: others come and go.
         seen.retain(|line| {
             !line.starts_with("process") || line.contains("/runner-init") || line.contains("/runner.sh")

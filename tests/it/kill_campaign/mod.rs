@@ -4,26 +4,32 @@
 //! more of them, and prints the figures: `LIAN_TEST_KILLS` is the number of instants, `LIAN_TEST_SEED` repeats a run, and
 //! `LIAN_TEST_FIGURES` is a file that gets the table.
 //!
-//! With `hcloud`, on a simulated project, money is counted as well ([`money`]), and there is a fourth way: the whole machine is
-//! lost. Everything takes longer there, so it is a tenth of the random instants.
+//! With `hcloud` and `proxmox`, on simulated clouds ([`cloud`]), there is a fourth way: the whole machine is lost ([`remote`]); of
+//! what has a price, the money is counted as well ([`money`]). Everything takes longer there, so it is a tenth of the random
+//! instants.
 #![expect(clippy::print_stdout, reason = "a campaign says what it does, and its figures")]
 
 mod cloud;
+mod cluster;
 mod decoys;
 mod figures;
 mod money;
 mod places;
+mod project;
 mod provider;
+mod remote;
 mod site;
 mod victim;
 mod way;
 
 use std::time::{Duration, Instant};
 
-use cloud::{Cloud, Machines};
+use cloud::Machines;
+use cluster::Cluster;
 use figures::{Figures, Kill};
 use lian_build::ids::LeaseId;
 use places::PLACES;
+use project::Project;
 use provider::Provider;
 use rustix::process::Signal;
 use site::{Site, Victim};
@@ -115,13 +121,13 @@ fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
     // All stand still before the first one dies: else the reaper begins to clean up before it is killed itself.
     signal_all(&killed, Signal::STOP);
     if let Some(cloud) = site.provider.cloud() {
-        money::assert_secret(site, &victim, &cloud.sim().token());
+        remote::assert_secret(site, &victim, &cloud.secret());
     }
     signal_all(&killed, Signal::KILL);
     victim.child.wait().unwrap();
     if let Some(cloud) = site.provider.cloud() {
         // A request that was under way is carried out, or answered, now that nobody listens.
-        cloud.sim().faults().let_go();
+        cloud.core().faults.let_go();
     }
     let found = site.left(&victim, &leases).len();
     let (mut cleaner, mut hours) = (way.cleaner(), 1);
@@ -159,16 +165,15 @@ fn kill(site: &Site, mut victim: Victim, way: Way, number: u64) -> Kill {
             victim.delete_home();
             site.lose_machine(&leases);
             let cloud = site.provider.cloud().unwrap();
-            until_clean(site, &victim, &leases, || hours = money::clean_elsewhere(site, cloud, &leases, state))
+            until_clean(site, &victim, &leases, || hours = remote::clean_elsewhere(site, cloud, &leases, state))
         }
     };
     assert_eq!(victim.records(), Vec::<String>::new(), "left on record");
     site.assert_others_untouched();
     if let Some(cloud) = site.provider.cloud() {
-        let token = &cloud.sim().token()[..10];
-        assert!(!victim.said().contains(token), "the token was said");
-        // One that was killed after its release has no lease any more, and has paid for one.
-        cloud.assert_paid(leases.len().max(1) + usize::from(cleaner == NEXT_BUILD), hours);
+        assert!(!victim.said().contains(&cloud.secret()), "the token was said");
+        // One that was killed after its release has no lease any more, and had a machine.
+        cloud.assert_gone(leases.len().max(1) + usize::from(cleaner == NEXT_BUILD), hours);
     }
     println!("  {state}: {found} left, none after {} ms", clean_after.as_millis());
     Kill { way, cleaner, state, found, clean_after }
@@ -198,7 +203,7 @@ fn kill_at_random_instants(provider: Provider) {
     site.build(&home);
     let whole = started.elapsed();
     if let Some(cloud) = provider.cloud() {
-        cloud.assert_paid(1, 1);
+        cloud.assert_gone(1, 1);
     }
     for number in 0..provider.instants(number("LIAN_TEST_KILLS").unwrap_or(INSTANTS)) {
         for &way in provider.ways() {
@@ -215,8 +220,10 @@ fn kill_at_random_instants(provider: Provider) {
 }
 
 fn report(what: &str, provider: &Provider, figures: &Figures) {
-    let bill = provider.cloud().map(|cloud| format!("\n{}", cloud.bill_in_words())).unwrap_or_default();
-    let text = format!("\n{what}, `{provider}`\n\n{figures}{bill}");
+    let made =
+        |cloud: &dyn cloud::Cloud| format!("\n{} machines made, none left\n{}", cloud.made(), cloud.paid_in_words());
+    let made = provider.cloud().map(made).unwrap_or_default();
+    let text = format!("\n{what}, `{provider}`\n\n{figures}{made}");
     println!("{text}");
     if let Some(path) = environment().path("LIAN_TEST_FIGURES") {
         use std::io::Write as _;
@@ -248,21 +255,41 @@ fn docker_local_killed_at_random_instants() {
 /// All places but those in a build, with servers that answer on SSH.
 #[test]
 fn hcloud_killed_at_every_place() {
-    money::kill_at_places(Machines::Answer);
+    remote::kill_at_places(Provider::Hcloud(Project::new(Machines::Answer, 2)));
 }
 
 #[test]
 fn hcloud_killed_while_its_server_is_asked_for() {
-    money::kill_during_the_request();
+    remote::kill_during_the_request(Provider::Hcloud(Project::new(Machines::Answer, 20)));
 }
 
 /// The rest of the places, with servers that build.
 #[test]
 fn hcloud_killed_in_a_build_and_while_it_is_kept() {
-    money::kill_at_places(Machines::Build);
+    remote::kill_at_places(Provider::Hcloud(Project::new(Machines::Build, 2)));
 }
 
 #[test]
 fn hcloud_killed_at_random_instants() {
-    kill_at_random_instants(Provider::Hcloud(Cloud::new(Machines::Build, 2)));
+    kill_at_random_instants(Provider::Hcloud(Project::new(Machines::Build, 2)));
+}
+
+#[test]
+fn proxmox_killed_at_every_place() {
+    remote::kill_at_places(Provider::Proxmox(Cluster::new(Machines::Answer, 2)));
+}
+
+#[test]
+fn proxmox_killed_while_its_machine_is_asked_for() {
+    remote::kill_during_the_request(Provider::Proxmox(Cluster::new(Machines::Answer, 20)));
+}
+
+#[test]
+fn proxmox_killed_in_a_build_and_while_it_is_kept() {
+    remote::kill_at_places(Provider::Proxmox(Cluster::new(Machines::Build, 2)));
+}
+
+#[test]
+fn proxmox_killed_at_random_instants() {
+    kill_at_random_instants(Provider::Proxmox(Cluster::new(Machines::Build, 2)));
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use lian_build::ids::LeaseId;
 
-use super::cloud::{Cloud, Machines, SIZE};
+use super::cloud::{Cloud, SIZE};
+use super::cluster::Cluster;
 use super::decoys::Foreign;
 use super::places::Passes;
+use super::project::Project;
 use super::way::Way;
 use crate::support::Dockerd;
 
@@ -17,7 +19,8 @@ use crate::support::Dockerd;
 pub(super) enum Provider {
     Local,
     DockerLocal,
-    Hcloud(Arc<Cloud>),
+    Hcloud(Arc<Project>),
+    Proxmox(Arc<Cluster>),
 }
 
 impl Provider {
@@ -27,13 +30,15 @@ impl Provider {
             Self::Local => "local",
             Self::DockerLocal => "docker_local",
             Self::Hcloud(_) => "hcloud",
+            Self::Proxmox(_) => "proxmox",
         }
     }
 
     /// The cloud, where it is one.
-    pub(super) fn cloud(&self) -> Option<&Arc<Cloud>> {
+    pub(super) fn cloud(&self) -> Option<&dyn Cloud> {
         match self {
-            Self::Hcloud(cloud) => Some(cloud),
+            Self::Hcloud(project) => Some(&**project),
+            Self::Proxmox(cluster) => Some(&**cluster),
             Self::Local | Self::DockerLocal => None,
         }
     }
@@ -42,7 +47,7 @@ impl Provider {
     pub(super) const fn ways(&self) -> &'static [Way] {
         match self {
             Self::Local | Self::DockerLocal => Way::HERE,
-            Self::Hcloud(_) => Way::REMOTE,
+            Self::Hcloud(_) | Self::Proxmox(_) => Way::REMOTE,
         }
     }
 
@@ -50,7 +55,7 @@ impl Provider {
     pub(super) const fn instants(&self, of: u64) -> u64 {
         match self {
             Self::Local | Self::DockerLocal => of,
-            Self::Hcloud(_) => of.div_ceil(10),
+            Self::Hcloud(_) | Self::Proxmox(_) => of.div_ceil(10),
         }
     }
 
@@ -62,11 +67,8 @@ impl Provider {
             Self::DockerLocal => {
                 matches!(place, Passes::AnyBuild | Passes::AnyStep | Passes::AnyContainer | Passes::KeptFailure)
             }
-            Self::Hcloud(cloud) => match cloud.machines {
-                Machines::Answer => matches!(place, Passes::AnyBuild | Passes::AnyServer),
-                // The rest is passed, and killed at where it is quicker.
-                Machines::Build => matches!(place, Passes::AnyStep | Passes::KeptFailure),
-            },
+            Self::Hcloud(project) => project.passes(place),
+            Self::Proxmox(cluster) => cluster.passes(place),
         }
     }
 
@@ -75,7 +77,8 @@ impl Provider {
         match self {
             Self::Local => Vec::new(),
             Self::DockerLocal => Dockerd::of_the_tests().environment().into(),
-            Self::Hcloud(cloud) => cloud.environment(),
+            Self::Hcloud(project) => project.environment(),
+            Self::Proxmox(cluster) => cluster.environment(),
         }
     }
 
@@ -99,8 +102,14 @@ impl Provider {
         match self {
             Self::Local => Vec::new(),
             Self::DockerLocal => Dockerd::of_the_tests().traces(lease.as_str()),
-            Self::Hcloud(cloud) => cloud.traces(lease),
+            Self::Hcloud(project) => project.traces(lease),
+            Self::Proxmox(cluster) => cluster.traces(lease),
         }
+    }
+
+    /// The same of a lease that lives, in more words.
+    pub(super) fn look(&self, lease: &LeaseId) -> Vec<String> {
+        self.cloud().map_or_else(|| self.traces(lease), |cloud| cloud.look(lease))
     }
 
     /// Other people's things of its own kind: one with labels much like ours, one that says it is ours and not whose, and
@@ -117,7 +126,8 @@ impl Provider {
                     Box::new(Container::start(LeaseId::new().as_str(), &[])),
                 ]
             }
-            Self::Hcloud(cloud) => cloud.foreign(owner),
+            Self::Hcloud(project) => project.foreign(owner),
+            Self::Proxmox(cluster) => cluster.foreign(owner),
         }
     }
 }

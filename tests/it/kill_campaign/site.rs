@@ -197,9 +197,9 @@ impl Site {
     }
 
     /// Where this machine has files of leases.
-    fn lease_dirs(&self) -> [PathBuf; 4] {
+    pub(super) fn lease_dirs(&self) -> [PathBuf; 5] {
         let dir = self.runtime_dir();
-        [dir.join("budget"), dir.join("docker"), dir.join("hcloud"), dir]
+        [dir.join("budget"), dir.join("docker"), dir.join("hcloud"), dir.join("proxmox"), dir]
     }
 
     /// The leases that there is any trace of, on record in `home` or on the machine, but for those of others.
@@ -223,7 +223,7 @@ impl Site {
             left.extend(mounts_of(lease));
             left.extend(self.provider.traces(lease));
         }
-        left.extend(self.provider.cloud().map(|cloud| cloud.left_beside_servers()).unwrap_or_default());
+        left.extend(self.provider.cloud().map(|cloud| cloud.left()).unwrap_or_default());
         left.extend(Leftovers::of(victim.home.path().to_string_lossy(), []).find());
         let temporary = std::fs::read_dir(victim.home.path().join("tmp")).into_iter().flatten().flatten();
         left.extend(temporary.map(|entry| format!("temporary {}", entry.path().display())));
@@ -232,6 +232,9 @@ impl Site {
             let command = String::from_utf8_lossy(&command).replace('\0', " ");
             left.push(format!("process {pid} of the command: {command}"));
         }
+        // What is found by its lease and as something that nobody else has is the same.
+        left.sort();
+        left.dedup();
         left
     }
 

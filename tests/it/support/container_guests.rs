@@ -11,7 +11,7 @@ use super::RunnerContainer;
 use super::machine_containers::MachineContainers;
 
 /// Where a guest keeps the key that its sshd answers with.
-const HOST_KEY: &str = "/etc/ssh/lian_host_ed25519_key.pub";
+pub(super) const HOST_KEY: &str = "/etc/ssh/lian_host_ed25519_key.pub";
 
 /// Containers of the runner's image that stand for machines.
 #[derive(Debug)]
@@ -28,6 +28,11 @@ impl ContainerGuests {
     /// From now on what an agent reads is not the key that sshd answers with.
     pub(crate) fn lie(&self) {
         self.lies.store(true, Ordering::Relaxed);
+    }
+
+    /// The containers that there are, running or not.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        self.containers.all()
     }
 
     /// What the sshd of every guest that there is has said.

@@ -15,6 +15,7 @@ mod hcloud_world;
 mod held_build;
 pub mod http_server;
 mod leftovers;
+mod lent_address;
 mod machine;
 mod machine_containers;
 mod manual_clock;

@@ -1,6 +1,7 @@
 //! [`SshdBackend`]: what stands behind a simulated server where nothing is built: a real `sshd` on an address of the loopback,
-//! with the host key and the login key that the server's user data bring. Whoever logs in gets nothing done: it is the tests' own
-//! machine. Needs root, for port 22.
+//! with the host key and the login key that the server's user data bring; without user data it has a host key of its own, which an
+//! agent in it would read, and the login keys of its cloud-init. Whoever logs in gets nothing done: it is the tests' own machine.
+//! Needs root, for port 22.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,6 +12,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use lian_simulators::backend::{Backend, Machine, Seed};
 use lian_simulators::error::{Error, Result};
+
+use super::container_guests::HOST_KEY;
+use super::lent_address::LentAddress;
 
 /// The addresses of this process: `127.128.0.0/9`, told apart from other test processes by the process's number.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -44,12 +48,15 @@ pub(crate) enum SshdServers {
 pub(crate) struct SshdBackend {
     dir: tempfile::TempDir,
     kind: SshdServers,
+    /// Whether their addresses are not of the loopback network.
+    beyond_loopback: bool,
     servers: Mutex<BTreeMap<String, Server>>,
 }
 
 #[derive(Debug)]
 struct Server {
     address: Ipv4Addr,
+    _lent: Option<LentAddress>,
     dir: PathBuf,
     sshd: Option<Child>,
 }
@@ -74,7 +81,12 @@ impl Server {
 impl SshdBackend {
     pub(crate) fn new(kind: SshdServers) -> Self {
         let dir = tempfile::Builder::new().prefix("lian-sshd").tempdir().unwrap();
-        Self { dir, kind, servers: Mutex::default() }
+        Self { dir, kind, beyond_loopback: false, servers: Mutex::default() }
+    }
+
+    /// Servers at addresses that others could reach, for who takes no other from a machine's agent.
+    pub(crate) fn beyond_loopback() -> Self {
+        Self { beyond_loopback: true, ..Self::new(SshdServers::Sound) }
     }
 
     fn servers(&self) -> MutexGuard<'_, BTreeMap<String, Server>> {
@@ -86,6 +98,11 @@ impl SshdBackend {
         self.servers().get_mut(id).unwrap().end();
     }
 
+    /// The servers that there are, running or not.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.servers().keys().cloned().collect()
+    }
+
     /// What all `sshd` said, those of servers that are gone too.
     pub(crate) fn log(&self) -> String {
         let entries = std::fs::read_dir(self.dir.path()).unwrap();
@@ -93,26 +110,31 @@ impl SshdBackend {
     }
 }
 
-/// The host's private key and the keys that may log in, as the user data have them.
-fn keys(user_data: &str) -> (String, String) {
-    let document = user_data.strip_prefix("#cloud-config\n").unwrap();
+/// The host's private key and the keys that may log in, as the user data have them; without user data there is no host key.
+fn keys(seed: &Seed) -> (Option<String>, String) {
+    if seed.user_data.is_empty() {
+        return (None, seed.ssh_keys.join("\n"));
+    }
+    let document = seed.user_data.strip_prefix("#cloud-config\n").unwrap();
     let document: serde_json::Value = serde_json::from_str(document).unwrap();
     let logins = document["ssh_authorized_keys"].as_array().unwrap();
     let logins: Vec<&str> = logins.iter().map(|key| key.as_str().unwrap()).collect();
-    (document["ssh_keys"]["ed25519_private"].as_str().unwrap().to_owned(), logins.join("\n"))
+    (Some(document["ssh_keys"]["ed25519_private"].as_str().unwrap().to_owned()), logins.join("\n"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "what stands behind a simulated server is no process of lian-build's")]
 fn start_sshd(server: &Server, seed: &Seed, ignores_user_data: bool) -> Child {
     use std::os::unix::process::CommandExt as _;
-    let (host, login) = keys(&seed.user_data);
+    let (host, login) = keys(seed);
     let file = |name: &str| server.dir.join(name);
-    if ignores_user_data {
-        let made =
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file("host_key")).status();
-        assert!(made.unwrap().success());
-    } else {
-        write_private(&file("host_key"), &host);
+    match host.filter(|_| !ignores_user_data) {
+        Some(host) => write_private(&file("host_key"), &host),
+        None if file("host_key").exists() => {}
+        None => {
+            let made =
+                Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file("host_key")).status();
+            assert!(made.unwrap().success());
+        }
     }
     write_private(&file("authorized_keys"), &login);
     let config = format!(
@@ -139,10 +161,11 @@ fn write_private(file: &Path, text: &str) {
 #[async_trait::async_trait]
 impl Backend for SshdBackend {
     async fn create(&self, machine: &Machine) -> Result<Ipv4Addr> {
-        let address = next_address();
+        let lent = self.beyond_loopback.then(LentAddress::take);
+        let address = lent.as_ref().map_or_else(next_address, |lent| lent.0);
         let dir = self.dir.path().join(&machine.id);
         std::fs::create_dir(&dir).unwrap();
-        self.servers().insert(machine.id.clone(), Server { address, dir, sshd: None });
+        self.servers().insert(machine.id.clone(), Server { address, _lent: lent, dir, sshd: None });
         Ok(address)
     }
 
@@ -165,8 +188,9 @@ impl Backend for SshdBackend {
         self.servers().get(id).is_some_and(|server| server.sshd.is_some())
     }
 
-    async fn read_file(&self, _id: &str, _path: &str) -> Option<Vec<u8>> {
-        None
+    async fn read_file(&self, id: &str, path: &str) -> Option<Vec<u8>> {
+        let dir = self.servers().get(id)?.dir.clone();
+        if path == HOST_KEY { std::fs::read(dir.join("host_key.pub")).ok() } else { None }
     }
 
     async fn snapshot(&self, _id: &str, _name: &str) -> Result<()> {
