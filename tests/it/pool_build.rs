@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::memory_pool::PoolClient;
-use crate::support::{Dockerd, Sandbox, Served, Victim};
+use crate::support::{Dockerd, Sandbox, Served};
 
 /// A build of the sandbox's context on a runner of the pool's.
 fn build_command(sandbox: &Sandbox, pool: &PoolClient, served: &Served) -> std::process::Command {
@@ -21,7 +21,7 @@ fn build_command(sandbox: &Sandbox, pool: &PoolClient, served: &Served) -> std::
 fn assert_gone(served: &Served, lease: &str) {
     let traces = Dockerd::of_the_tests().traces(lease);
     assert!(traces.is_empty(), "{traces:?}");
-    let records = Victim::leases(&served.sandbox);
+    let records = served.records();
     assert!(records.is_empty(), "still on the pool's record: {records:?}");
 }
 
@@ -66,6 +66,7 @@ async fn docker_a_client_that_is_lost_with_its_machine_loses_its_runner_at_expir
     running.wait_for(" the-step-runs");
     let leases = pool.list().await;
     let [lease] = leases.as_slice() else { panic!("not one lease: {leases:?}") };
+    assert_eq!(served.records(), [lease.as_str()]);
     // The machine goes with all that could release it. They stand still before the first one dies.
     let (records, _) = lian_build::lease::Journal::new(&sandbox.state()).read().unwrap();
     let reaper = i32::try_from(records[0].record.reaper.as_ref().unwrap().pid()).unwrap();

@@ -54,6 +54,13 @@ impl Served {
         (server, PoolClient::new(&url, &self.token))
     }
 
+    /// The leases on the server's own record.
+    pub(crate) fn records(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.sandbox.state().join("serve/leases")).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect()
+    }
+
     pub(crate) fn body(&self) -> Value {
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         json!({ "memory_gb": 0.25, "arch": arch, "ssh_public_key": self.public_key, "ttl_s": 1200, "max_ttl_s": 3600 })
