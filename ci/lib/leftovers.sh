@@ -21,6 +21,8 @@ traces() {
   find /sys/fs/cgroup -mindepth 1 -type d \( -name 'lb-*' -o -name 'lian-build' \) -printf 'control group %p\n' -prune 2>/dev/null || true
   find /run/lian-build "${XDG_RUNTIME_DIR:-/nonexistent}/lian-build" "/tmp/lian-build-$EUID" -mindepth 1 -name 'lb-*' \
     -printf 'lease directory %p\n' -prune 2>/dev/null || true
+  # Of the tests' machines that are beyond the loopback network (tests/it/support/lent_address.rs).
+  ip -oneline -4 address show dev lo 2>/dev/null | sed -n 's/.* inet \(198\.19\.[0-9./]*\) .*/address \1/p' || true
   find "$scratch" \( -type s -printf 'socket %p\n' \) -o \( -type d -name 'lb-*' -printf 'lease directory %p\n' -prune \) 2>/dev/null || true
 }
 
