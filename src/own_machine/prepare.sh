@@ -40,13 +40,6 @@ fi
 # What is secret stays in memory.
 swapoff -a 2>/dev/null || true
 [ "$(wc -l </proc/swaps)" -le 1 ] || echo 'note its swap cannot be switched off: what is in memory may reach its disk'
-# A kernel that looks for its last free page can do so for minutes, and meanwhile nobody gets a word out of the machine. One that
-# ages its pages in generations (Linux 6.1) kills as soon as it cannot keep what was used within so many milliseconds; with a
-# kill, everybody knows what happened. https://docs.kernel.org/admin-guide/mm/multigen_lru.html, "Thrashing prevention".
-generations=/sys/kernel/mm/lru_gen
-if [ -e "$generations/min_ttl_ms" ]; then
-    { echo y >"$generations/enabled" && echo 1000 >"$generations/min_ttl_ms"; } 2>/dev/null || true
-fi
 # private DIRECTORY MODE: a tmpfs.
 private() {
     mkdir -p -- "$1"

@@ -109,7 +109,7 @@ fn a_machine_without_memory_and_one_that_stands_still() {
     cloud.sandbox.dockerfile_on_base("COPY hungry.sh /\nRUN --mount=type=tmpfs,target=/hog sh /hungry.sh");
     // The first machine's steps may have 768 MB and the second one's 1 GB. Without acceleration a machine that looks for its last
     // free page answers nobody for minutes.
-    let mut build = cloud.build(&[("cx23", 1.25), ("cx33", 1.5)], ",60@stalled");
+    let mut build = cloud.build(&[("cx23", 1.25), ("cx33", 1.5)], ",60@stalled,900@reconnect");
     let mut running = cloud.sandbox.start(&mut build);
     running.wait_for("the step waits for its neighbour");
     cloud.door().says(NEIGHBOUR);
