@@ -62,6 +62,18 @@ impl Holder {
     }
 }
 
+impl Holder {
+    /// True when it is certain that it does not live any more, of a process of this machine: it is dead, or was before the last
+    /// boot. From another PID namespace nobody can tell.
+    pub fn is_gone(&self) -> bool {
+        match self.state() {
+            HolderState::Alive => false,
+            HolderState::Dead => true,
+            HolderState::Unknown => Self::current().is_some_and(|here| here.boot != self.boot),
+        }
+    }
+}
+
 fn pid_namespace() -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
     Some(Path::new("/proc/self/ns/pid").metadata().ok()?.ino())

@@ -47,11 +47,6 @@ impl Measuring {
         self.pressure.subscribe()
     }
 
-    /// The last word on it.
-    pub(super) fn last_pressure(&self) -> Pressure {
-        *self.pressure.borrow()
-    }
-
     /// Takes a last sample; yields all of them.
     pub(super) async fn finish(mut self) -> Samples {
         self.gather().await;

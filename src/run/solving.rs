@@ -1,7 +1,7 @@
 //! The solve itself: `buildctl` under its supervisor on the runner, followed over whatever connection stands.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -25,6 +25,10 @@ const MAX_FRUITLESS: u32 = 3;
 
 /// A connection that stood this long did not break at once, however quiet the build was.
 const STOOD: Duration = Duration::from_secs(30);
+
+/// How old the last word on memory pressure may be when a connection breaks, to say anything of why it broke: a runner that has
+/// no memory left is slow with it, and a dead connection is noticed after a quarter of a minute.
+const LAST_WORD: Duration = Duration::from_secs(60);
 
 /// How long the word to end a build may take that nobody waits for any more; the release ends it for certain.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -78,11 +82,11 @@ impl OnRunner<'_> {
     }
 
     async fn run(&self, build: &mut Supervised, measuring: &mut Measuring) -> Result<End> {
-        let printed = Cell::new(0);
-        let stalled = self.until_stalled(measuring.pressure(), &printed);
+        let (printed, last_word) = (Cell::new(0), Cell::new(None));
+        let stalled = self.until_stalled(measuring.pressure(), &printed, &last_word);
         let ended = async {
             tokio::select! {
-                ended = self.follow(build, measuring, &printed) => ended,
+                ended = self.follow(build, measuring, &printed, &last_word) => ended,
                 stood = stalled => Ok(End::Stalled(Standstill::Quiet(stood.as_secs()))),
             }
         };
@@ -91,7 +95,13 @@ impl OnRunner<'_> {
 
     /// Shows what `buildctl` says until it ends, or its runner has fallen silent for want of memory. `printed` counts the
     /// bytes.
-    async fn follow(&self, build: &mut Supervised, measuring: &mut Measuring, printed: &Cell<u64>) -> Result<End> {
+    async fn follow(
+        &self,
+        build: &mut Supervised,
+        measuring: &mut Measuring,
+        printed: &Cell<u64>,
+        last_word: &Cell<Option<(Instant, Pressure)>>,
+    ) -> Result<End> {
         let mut session = self.link.session().await;
         let mut fruitless = 0;
         loop {
@@ -104,14 +114,19 @@ impl OnRunner<'_> {
                 Err(error) if ConnectionLost::is_cause_of(&error) => error,
                 ended => return ended.map(End::Exit),
             };
-            let stood = self.job.services.clock.monotonic().saturating_duration_since(began);
+            let broke = self.job.services.clock.monotonic();
+            let stood = broke.saturating_duration_since(began);
             fruitless = if build.passed_on() == before && stood < STOOD { fruitless + 1 } else { 0 };
             if fruitless >= MAX_FRUITLESS {
                 return Err(error.hint("the connection broke again and again"));
             }
             session = match self.link.after(&session).await {
                 Ok(session) => session,
-                Err(error) => return self.silent(error, measuring.last_pressure()).await,
+                Err(error) => {
+                    let is_fresh = |at: Instant| broke.saturating_duration_since(at) <= LAST_WORD;
+                    let last = last_word.get().filter(|(at, _)| is_fresh(*at)).and_then(|(_, pressure)| pressure);
+                    return self.silent(error, last).await;
+                }
             };
             measuring.go_on(&session).await;
         }
@@ -127,12 +142,18 @@ impl OnRunner<'_> {
         Err(error)
     }
 
-    /// Returns for how long the build has stood still, when that is too long. Without a word on memory pressure it never
+    /// Returns for how long the build has stood still, when that is too long; `last_word` is the pressure as it was told last. Without a word on memory pressure it never
     /// returns.
-    async fn until_stalled(&self, mut pressure: watch::Receiver<Pressure>, printed: &Cell<u64>) -> Duration {
+    async fn until_stalled(
+        &self,
+        mut pressure: watch::Receiver<Pressure>,
+        printed: &Cell<u64>,
+        last_word: &Cell<Option<(Instant, Pressure)>>,
+    ) -> Duration {
         let (mut stall, mut is_said) = (Stall::new(self.patience.stalled), false);
         while pressure.changed().await.is_ok() {
             let reading = *pressure.borrow_and_update();
+            last_word.set(Some((self.job.services.clock.monotonic(), reading)));
             if Stall::is_near_all(reading) && !is_said {
                 is_said = true;
                 let limit = self.patience.stalled.as_secs();

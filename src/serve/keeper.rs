@@ -90,10 +90,11 @@ impl Pool {
             row.endpoint = None;
             row.ended_at = Some(now);
         });
+        // At once: what is said to be gone is held nowhere, although its end may not be on the disk yet.
+        self.has_ended(slot);
         if written.await.is_err() {
             self.numbers.ledger_failed();
         }
-        self.has_ended(slot);
         slot.ended.cancel();
     }
 

@@ -162,11 +162,14 @@ impl Pool {
         Ok(slot.row())
     }
 
-    /// The leases that this token holds, in the order of their names. One that is gone is not among them from the moment on that
-    /// it is said to be, although its end may not be on the disk yet.
+    /// The leases that this token holds, in the order of their names.
     pub(super) fn list(&self, token: &Token) -> Vec<LeaseRow> {
-        let is_held = |row: &LeaseRow| row.token_id == token.id && row.stage != Stage::Ended;
-        let mut rows: Vec<LeaseRow> = self.held().iter().map(|slot| slot.row()).filter(|row| is_held(row)).collect();
+        let mut rows: Vec<LeaseRow> = self
+            .held()
+            .iter()
+            .filter(|slot| slot.with(|row| row.token_id == token.id))
+            .map(|slot| slot.row())
+            .collect();
         rows.sort_by(|one, other| one.lease_id.cmp(&other.lease_id));
         rows
     }

@@ -187,10 +187,13 @@ mod tests {
         (sim, api)
     }
 
-    /// Lets everything go as far as it does.
-    async fn settle() {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
+    /// Lets everything go as far as it does in a second.
+    async fn let_pass(sim: &Proxmox) {
+        for _ in 0..10 {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            sim.core.clock.advance(Duration::from_millis(100));
         }
     }
 
@@ -203,8 +206,7 @@ mod tests {
         let (sim, api) = cluster().await;
         let task = api.destroy("pve1", 100, asked()).unwrap();
         sim.show_running(100);
-        sim.core.clock.advance(Duration::from_secs(1));
-        settle().await;
+        let_pass(&sim).await;
         assert_eq!(exit(&api, &task), json!("VM 100 is running - destroy failed"));
         assert!(sim.named("web").is_some() && sim.running_tasks().is_empty());
     }
@@ -215,11 +217,10 @@ mod tests {
         let turn = sim.shared.turn(100);
         let held = turn.lock().await;
         let task = api.destroy("pve1", 100, asked()).unwrap();
-        sim.core.clock.advance(Duration::from_secs(1));
-        settle().await;
+        let_pass(&sim).await;
         assert!(sim.named("web").is_some() && sim.running_tasks() == [task.as_str().unwrap()]);
         drop(held);
-        settle().await;
+        let_pass(&sim).await;
         assert_eq!((exit(&api, &task), sim.named("web")), (json!("OK"), None));
     }
 }

@@ -16,7 +16,7 @@ use super::{DIR, failure, privileges, ready};
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
-use crate::lease::{Endpoint, Isolation, LeaseRequest, Made, MemoryLimit};
+use crate::lease::{Endpoint, Holder, Isolation, LeaseRequest, Made, MemoryLimit};
 use crate::lock_file::LockFile;
 use crate::provider::Watch;
 use crate::provider::host::budget::{Budget, Reservation};
@@ -68,6 +68,14 @@ impl HeldContainer {
         }
     }
 
+    /// Keeps the lease's share of the memory for as long as the runner is seen by this.
+    async fn is_seen_by(&mut self, budget: &Budget, sign: RunnerSign) -> Result<()> {
+        match &mut self.reservation {
+            Some(share) => budget.outlived_by(share, sign).await,
+            None => Ok(()),
+        }
+    }
+
     /// Makes the runner.
     pub(super) async fn acquire(
         &mut self,
@@ -110,9 +118,11 @@ impl HeldContainer {
         watch.created(&Made { remote_id: id.clone(), since: SystemClock.now(), price: None }).await;
         self.dir.set_creating(false)?;
         watch.waiting("the runner's container to start");
+        // From before its start on: whatever becomes of this process, the container's memory is not given to another.
+        self.is_seen_by(&budget, RunnerSign::Dir(self.dir.path().to_owned())).await?;
         self.start(docker, &id, request, facts.limits_memory.then_some(fit.build_bytes)).await?;
-        if let Some(share) = &mut self.reservation {
-            budget.outlived_by(share, sign_of(docker, &id, &self.dir).await?).await?;
+        if let Some(process) = process_of(docker, &id).await? {
+            self.is_seen_by(&budget, RunnerSign::Process(process)).await?;
         }
         watch.waiting("sshd of the runner's container");
         let (host, port) = ready::wait_for_ssh(docker, &id).await?;
@@ -245,13 +255,13 @@ impl HeldContainer {
     }
 }
 
-/// By what the container is seen once this process is gone.
-async fn sign_of(docker: &Docker, id: &str, dir: &LeaseDir) -> Result<RunnerSign> {
+/// The container's first process, where that is to be seen from here.
+async fn process_of(docker: &Docker, id: &str) -> Result<Option<Holder>> {
     let container = docker
         .inspect_container(id, None)
         .await
         .map_err(|error| failure::fault("say how the runner's container is", &error))?;
-    Ok(first_process(&container).map_or_else(|| RunnerSign::Dir(dir.path().to_owned()), RunnerSign::Process))
+    Ok(first_process(&container))
 }
 
 /// The soft deadline at the start: a lease that waited long for memory must not be over before it stands.

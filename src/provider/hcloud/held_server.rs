@@ -229,25 +229,30 @@ impl HeldServer {
         })
     }
 
-    /// Waits until the server runs and has an address. It passes through being off; one that is off after its start has ended
+    /// Waits until the server runs and has an address. It passes through being off; one that stays off after its start has ended
     /// well was switched off, and will not run.
     async fn wait_for_address(&self, config: &HcloudConfig, api: &Api, id: u64, end: Instant) -> Result<String> {
-        let (mut pauses, mut has_started) = (api.pauses(), false);
+        let (mut pauses, mut off_since) = (api.pauses(), None);
         loop {
             let seen = get(api, id).await.map_err(|failure| failure.into_error("say how the runner's server is"))?;
             let Some(server) = seen else {
                 return Err(Error::new(ErrorKind::Provider, "the runner's server is gone before it started"));
             };
-            if server.status == "off" {
-                if has_started {
+            match off_since {
+                _ if server.status != "off" => off_since = None,
+                // For a while: this look, or the next one, may be from before the start.
+                Some(since) if Instant::now() - since >= config.pace.longest_pause * 2 => {
                     let why = "the runner's server switched itself off before it was seen to run";
                     return Err(Error::new(ErrorKind::Provider, why));
                 }
-                // It counts for the next look: this one may be from before the start.
-                has_started = was_started(api, id).await.unwrap_or_else(|failure| {
-                    tracing::debug!(%failure, "asking whether a server was started");
-                    false
-                });
+                Some(_) => {}
+                None => {
+                    let was_started = was_started(api, id).await.unwrap_or_else(|failure| {
+                        tracing::debug!(%failure, "asking whether a server was started");
+                        false
+                    });
+                    off_since = was_started.then(Instant::now);
+                }
             }
             if server.status == "running"
                 && let Some(host) = address(&server)

@@ -240,8 +240,9 @@ impl Reservation {
     }
 }
 
-/// Removes the claims of the dead that have no runner, then the budgets and the runtime directory when the last lease is gone: `rmdir` refuses
-/// while anything is in them. Who holds the short lock at this moment has a claim, or will have, and tidies after it.
+/// Removes the claims of the dead that have no runner, then the budgets and the runtime directory when the last lease is gone:
+/// `rmdir` refuses while anything is in them. Who holds the short lock at this moment has a claim, or will have, and tidies after
+/// it.
 pub(in crate::provider) fn tidy(runtime_dir: &Path) {
     if !matches!(check_runtime_dir(runtime_dir), Ok(true)) {
         return;

@@ -4,23 +4,24 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lease::{Holder, HolderState};
+use crate::lease::Holder;
 
 /// By what a runner is seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::provider) enum RunnerSign {
-    /// Its first process, where it is one of this machine: exact, whatever became of who made it.
+    /// Its first process, named as one that holds a lease is, where it is one of this machine: exact, whatever became of who made
+    /// it.
     Process(Holder),
     /// The lease's directory, which goes once the runner is verified gone: where its processes are not to be seen from here.
     Dir(PathBuf),
 }
 
 impl RunnerSign {
-    /// True while the runner is there. A process that nobody here can judge (it is of an earlier boot) is none.
+    /// True while the runner is there, and where that cannot be judged from here.
     pub(in crate::provider) fn is_seen(&self) -> bool {
         match self {
-            Self::Process(process) => process.state() == HolderState::Alive,
+            Self::Process(process) => !process.is_gone(),
             Self::Dir(dir) => dir.symlink_metadata().is_ok(),
         }
     }
@@ -40,6 +41,10 @@ mod tests {
         for none in [gone, earlier] {
             assert!(!RunnerSign::Process(none).is_seen());
         }
+        let mut parts: Vec<String> = here.to_string().split('.').map(str::to_owned).collect();
+        "1".clone_into(&mut parts[1]);
+        let elsewhere: Holder = parts.join(".").parse().unwrap();
+        assert!(RunnerSign::Process(elsewhere).is_seen(), "it is of another PID namespace, and may live");
         let dir = tempfile::tempdir().unwrap();
         let sign = RunnerSign::Dir(dir.path().to_owned());
         assert!(sign.is_seen());

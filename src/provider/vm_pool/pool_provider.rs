@@ -255,7 +255,11 @@ impl ComputeProvider for VmPoolProvider {
         };
         let because = standing.reason().map(|reason| format!(": {}", self.client.quote(reason))).unwrap_or_default();
         Ok(match standing.state {
-            PoolState::Ready | PoolState::Pending | PoolState::Unknown => Liveness::Alive,
+            PoolState::Ready | PoolState::Pending => Liveness::Alive,
+            PoolState::Unknown => {
+                let why = "the pool says a state of the lease that is not known here";
+                return Err(Error::new(ErrorKind::Provider, why));
+            }
             PoolState::Failed => Liveness::Dead(format!("the pool says that it failed{because}")),
             PoolState::Released => Liveness::Dead(format!("the pool has released it{because}")),
         })

@@ -131,7 +131,10 @@ fn a_build_that_stood_still_ran_out_of_memory_without_a_kill() {
     let silent = FailureFacts { stalled: Some(Standstill::Silent(90)), ..FailureFacts::default() };
     let judgement = judge_v2(quiet, quiet, &silent, false);
     assert_eq!(judgement.verdict, Verdict::Stalled);
-    assert!(judgement.evidence[0].starts_with("the runner could not be reached for 90 s although it runs"));
+    assert!(
+        judgement.evidence[0]
+            .starts_with("the runner could not be reached for 90 s while its provider said that it runs")
+    );
     // What the kernel says is worth more.
     assert_eq!(judge_v2(quiet, "vmstat.oom_kill=1", &stalled, false).verdict, Verdict::Proven);
 }

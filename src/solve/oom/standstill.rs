@@ -17,8 +17,8 @@ impl Standstill {
         match self {
             Self::Quiet(seconds) => format!("no output for {seconds} s while memory pressure was near 100 %"),
             Self::Silent(seconds) => format!(
-                "the runner could not be reached for {seconds} s although it runs; the last that it said was that memory \
-                 pressure was near 100 %"
+                "the runner could not be reached for {seconds} s while its provider said that it runs; the last that it said \
+                 itself was that memory pressure was near 100 %"
             ),
         }
     }
