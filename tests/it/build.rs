@@ -178,10 +178,10 @@ fn a_panic_of_our_own_leaves_no_runner_behind() {
 #[test]
 fn a_killed_daemon_is_the_runners_fault_and_tried_once_more() {
     let sandbox = Sandbox::new();
-    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+    sandbox.dockerfile_on_base("RUN echo the-$((40 + 2))nd-step-runs; sleep 600");
     let mut running = sandbox.start(&mut sandbox.build_command());
     for _ in 0..2 {
-        running.wait_for(" the-step-runs");
+        running.wait_for(" the-42nd-step-runs");
         kill_daemon_of(&running);
     }
     let envelope = running.wait().assert_code(5).envelope();

@@ -60,10 +60,10 @@ async fn docker_a_client_that_is_lost_with_its_machine_loses_its_runner_at_expir
     let (server, pool) = served.start("docker_local", None);
     // What it has in its `/run` goes with it.
     let sandbox = Sandbox::on_own_machine();
-    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+    sandbox.dockerfile_on_base("RUN echo the-$((40 + 2))nd-step-runs; sleep 600");
     let mut command = build_command(&sandbox, &pool, &served);
     let mut running = sandbox.start(&mut command);
-    running.wait_for(" the-step-runs");
+    running.wait_for(" the-42nd-step-runs");
     let leases = pool.list().await;
     let [lease] = leases.as_slice() else { panic!("not one lease: {leases:?}") };
     assert_eq!(served.records(), [lease.as_str()]);
@@ -96,14 +96,14 @@ async fn docker_a_runner_that_dies_in_a_build_is_known_by_the_pools_word() {
     let served = Served::new();
     let (server, pool) = served.start("docker_local", None);
     let sandbox = Sandbox::new();
-    sandbox.dockerfile_on_base("RUN echo the-step-runs; sleep 600");
+    sandbox.dockerfile_on_base("RUN echo the-$((40 + 2))nd-step-runs; sleep 600");
     let mut running = sandbox.start(&mut build_command(&sandbox, &pool, &served));
-    running.wait_for(" the-step-runs");
+    running.wait_for(" the-42nd-step-runs");
     let leases = pool.list().await;
     let [lease] = leases.as_slice() else { panic!("not one lease: {leases:?}") };
     Dockerd::of_the_tests().docker(&["kill", lease]);
     // Lost in the middle, it is tried once more on another one.
-    running.wait_for(" the-step-runs");
+    running.wait_for(" the-42nd-step-runs");
     running.signal(Signal::TERM);
     let ended = tokio::task::block_in_place(|| running.wait());
     let envelope = ended.envelope();
