@@ -1,7 +1,7 @@
 //! A build that stands still for want of memory, as the kernel's pressure tells it, and a runner that answers no more because of
 //! that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::support::{Finished, Gate, Running, Sandbox, Step, Victim};
 
@@ -13,6 +13,14 @@ fn set(pressure: &Path, text: &str) {
     let new = pressure.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, pressure).unwrap();
+}
+
+/// The context is one step that waits at the gate. Yields the file that says the pressure, which is none at first.
+fn waits_at(sandbox: &Sandbox, gate: &Gate) -> PathBuf {
+    let pressure = sandbox.path().join("pressure");
+    set(&pressure, AT_REST);
+    sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
+    pressure
 }
 
 /// For how many seconds a build may stand still that does.
@@ -65,9 +73,7 @@ fn assert_stalled_by(finished: &Finished, number: usize, sign: &str) {
 #[test]
 fn a_build_that_stands_still_goes_on_on_the_next_tier() {
     let (sandbox, gate) = (Sandbox::new(), Gate::new());
-    let pressure = sandbox.path().join("pressure");
-    set(&pressure, AT_REST);
-    sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
+    let pressure = waits_at(&sandbox, &gate);
     let mut running = start(&sandbox, &[("small", 0.25), ("middle", 0.5)], &pressure, SOON);
     let _step = stand_still(&mut running, &gate, &pressure);
     gate.reached(&mut running).open();
@@ -80,9 +86,7 @@ fn a_build_that_stands_still_goes_on_on_the_next_tier() {
 #[test]
 fn a_build_that_stands_still_again_has_run_out_of_memory() {
     let (sandbox, gate) = (Sandbox::new(), Gate::new());
-    let pressure = sandbox.path().join("pressure");
-    set(&pressure, AT_REST);
-    sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
+    let pressure = waits_at(&sandbox, &gate);
     let mut running = start(&sandbox, &[("small", 0.25), ("middle", 0.5), ("large", 1.0)], &pressure, SOON);
     let _first = stand_still(&mut running, &gate, &pressure);
     let _second = gate.reached(&mut running);
@@ -122,9 +126,7 @@ const NOTED: &str = "memory pressure is near 100 %";
 #[test]
 fn a_runner_that_falls_silent_under_pressure_is_followed_by_the_next_tier() {
     let (sandbox, gate) = (Sandbox::new(), Gate::new());
-    let pressure = sandbox.path().join("pressure");
-    set(&pressure, AT_REST);
-    sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
+    let pressure = waits_at(&sandbox, &gate);
     let mut running = start(&sandbox, &[("small", 0.25), ("middle", 0.5)], &pressure, SOUGHT_BRIEFLY);
     let _step = gate.reached(&mut running);
     set(&pressure, NOTHING_MOVES);
@@ -143,9 +145,7 @@ fn a_runner_that_falls_silent_under_pressure_is_followed_by_the_next_tier() {
 #[test]
 fn a_runner_that_vanishes_under_pressure_is_lost_all_the_same() {
     let (sandbox, gate) = (Sandbox::new(), Gate::new());
-    let pressure = sandbox.path().join("pressure");
-    set(&pressure, AT_REST);
-    sandbox.dockerfile_on_base(&format!("RUN {}", gate.wait()));
+    let pressure = waits_at(&sandbox, &gate);
     let mut running = start(&sandbox, &[("small", 0.25), ("middle", 0.5)], &pressure, SOUGHT_BRIEFLY);
     let _step = gate.reached(&mut running);
     set(&pressure, NOTHING_MOVES);
