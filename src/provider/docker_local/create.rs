@@ -13,6 +13,7 @@ use super::{failure, removal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::OwnerId;
+use crate::provider::host::creating::NotCreated;
 
 /// How often the request is sent when nobody knows what became of the one before.
 const ATTEMPTS: u32 = 3;
@@ -20,15 +21,6 @@ const ATTEMPTS: u32 = 3;
 /// How long a container is looked for whose request got no answer.
 const LOOKS: u32 = 10;
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-
-/// Why there is no container.
-#[derive(Debug)]
-pub(super) enum NotCreated {
-    /// The daemon said so: nothing was made.
-    Refused(Error),
-    /// Nobody knows: something may exist, or come to exist.
-    Unknown(Error),
-}
 
 /// A container that is there.
 #[derive(Debug)]

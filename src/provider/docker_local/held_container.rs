@@ -3,12 +3,11 @@
 use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::DockerLocalConfig;
 use super::container::{create_body, first_process};
-use super::create::{Created, NotCreated, create};
+use super::create::{Created, create};
 use super::facts::{DaemonFacts, NO_MEMORY_LIMIT};
 use super::files::{self, File};
 use super::kept_cache::KeptCache;
@@ -20,6 +19,7 @@ use crate::lease::{Endpoint, Holder, Isolation, LeaseRequest, Made, MemoryLimit}
 use crate::lock_file::LockFile;
 use crate::provider::Watch;
 use crate::provider::host::budget::{Budget, Reservation};
+use crate::provider::host::creating::{self, Creating};
 use crate::provider::host::fit::Fit;
 use crate::provider::host::key_pair::authorized_keys;
 use crate::provider::host::lease_dir::{self, LeaseDir};
@@ -40,7 +40,7 @@ pub(super) struct HeldContainer {
     cache: Option<KeptCache>,
     /// The request that creates the container: a task of its own, so that it has an end that is known also when nobody
     /// waits for it any more.
-    pub(super) creating: Option<JoinHandle<Result<Created, NotCreated>>>,
+    pub(super) creating: Option<Creating<Created>>,
     /// True from just before the request goes out: before that there is nothing to release at the daemon.
     pub(super) asked: bool,
     /// Cancelled by the first release: after it no request that makes something may be sent any more.
@@ -182,20 +182,7 @@ impl HeldContainer {
             let releasing = self.releasing.clone();
             self.creating = Some(tokio::spawn(async move { create(&docker, &lease, &owner, &body, &releasing).await }));
         }
-        let Some(creating) = &mut self.creating else {
-            return Err(Error::new(ErrorKind::Provider, "the request was not sent"));
-        };
-        let ended = creating.await;
-        self.creating = None;
-        match ended {
-            Ok(Ok(created)) => Ok(created),
-            Ok(Err(NotCreated::Refused(error))) => {
-                self.dir.set_creating(false)?;
-                Err(error)
-            }
-            Ok(Err(NotCreated::Unknown(error))) => Err(error),
-            Err(panic) => Err(Error::new(ErrorKind::Provider, "the request to make the container died").because(panic)),
-        }
+        creating::ended(&mut self.creating, &self.dir, "container").await
     }
 
     /// Puts keys and deadlines into the container and starts it. One that runs already is taken as it is when this machine

@@ -12,18 +12,10 @@ use super::wire::{Action, CreatedServer, Server};
 use crate::error::{Error, ErrorKind};
 use crate::ids::LeaseId;
 use crate::lease::OwnerId;
+use crate::provider::host::creating::NotCreated;
 
 /// How often the request is sent when nobody knows what became of the one before.
 const ATTEMPTS: u32 = 3;
-
-/// Why there is no server.
-#[derive(Debug)]
-pub(super) enum NotCreated {
-    /// The API said so: nothing was made.
-    Refused(Error),
-    /// Nobody knows: something may exist, or come to exist.
-    Unknown(Error),
-}
 
 /// A server that is there.
 #[derive(Debug)]

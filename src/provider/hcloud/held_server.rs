@@ -5,13 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
 use super::config::HcloudConfig;
-use super::create::{Created, Creation, NotCreated};
+use super::create::{Created, Creation};
 use super::server::{get, was_started};
 use super::stock::{self, Offer};
 use super::wire::{Pricing, Server};
@@ -24,6 +23,7 @@ use crate::lease::{CgroupVersion, Endpoint, HourlyPrice, Isolation, LeaseRequest
 use crate::lock_file::LockFile;
 use crate::own_machine::{HostKey, UserData};
 use crate::provider::Watch;
+use crate::provider::host::creating::{self, Creating, NotCreated};
 use crate::provider::host::lease_dir::{self, LeaseDir};
 use crate::provider::host::runtime_dir::prepare_runtime_dir;
 use crate::runner_image::layout::{memory_limit, paths};
@@ -39,7 +39,7 @@ pub(super) struct HeldServer {
     lock: Option<LockFile>,
     /// The request that creates the server: a task of its own, so that it has an end that is known also when nobody waits
     /// for it any more.
-    pub(super) creating: Option<JoinHandle<Result<Created, NotCreated>>>,
+    pub(super) creating: Option<Creating<Created>>,
     /// True from just before the first request goes out: before that there is nothing to release at Hetzner.
     pub(super) asked: bool,
     /// Cancelled by the first release: after it no request that makes something may be sent any more.
@@ -176,20 +176,7 @@ impl HeldServer {
             let (api, request, sources) = (Arc::clone(api), request.clone(), config.sources.clone());
             self.creating = Some(tokio::spawn(async move { create(&api, creation, &request, &sources).await }));
         }
-        let Some(creating) = &mut self.creating else {
-            return Err(Error::new(ErrorKind::Provider, "the request was not sent"));
-        };
-        let ended = creating.await;
-        self.creating = None;
-        match ended {
-            Ok(Ok(created)) => Ok(created),
-            Ok(Err(NotCreated::Refused(error))) => {
-                self.dir.set_creating(false)?;
-                Err(error)
-            }
-            Ok(Err(NotCreated::Unknown(error))) => Err(error),
-            Err(panic) => Err(Error::new(ErrorKind::Provider, "the request to make the server died").because(panic)),
-        }
+        creating::ended(&mut self.creating, &self.dir, "server").await
     }
 
     /// The request but for its location. All labels are in it, and no credential.

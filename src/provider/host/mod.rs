@@ -3,6 +3,7 @@
 
 pub(in crate::provider) mod budget;
 pub(in crate::provider) mod cache_cap;
+pub(in crate::provider) mod creating;
 pub(in crate::provider) mod fit;
 pub(in crate::provider) mod key_pair;
 pub(in crate::provider) mod lease_dir;

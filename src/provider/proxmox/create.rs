@@ -18,6 +18,7 @@ use super::{ProxmoxConfig, description, task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaseId;
 use crate::lease::Labels;
+use crate::provider::host::creating::NotCreated;
 use crate::provider::host::lease_dir::LeaseDir;
 
 /// How many ids are tried that turn out to be somebody else's.
@@ -32,15 +33,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(300);
 
 /// How long a clone may take: a full one copies a whole disk.
 const CLONE_LIMIT: Duration = Duration::from_secs(20 * 60);
-
-/// Why there is no machine.
-#[derive(Debug)]
-pub(super) enum NotCreated {
-    /// The API said so: nothing was made.
-    Refused(Error),
-    /// Nobody knows: something may exist, or come to exist.
-    Unknown(Error),
-}
 
 /// What is to be made. Owned, for it is made by a task of its own.
 pub(super) struct Order {

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::check::Facts;
 use super::client::Client;
 use super::cluster::{self, Place};
-use super::create::{NotCreated, Order};
+use super::create::Order;
 use super::failure::Failure;
 use super::removal::not_ours;
 use super::upid::Upid;
@@ -22,6 +21,7 @@ use crate::ids::LeaseId;
 use crate::lease::{CgroupVersion, Endpoint, Isolation, LeaseRequest, Made};
 use crate::lock_file::LockFile;
 use crate::provider::Watch;
+use crate::provider::host::creating::{self, Creating};
 use crate::provider::host::key_pair::authorized_keys;
 use crate::provider::host::lease_dir::{self, LeaseDir};
 use crate::provider::host::runtime_dir::prepare_runtime_dir;
@@ -42,7 +42,7 @@ pub(super) struct HeldVm {
     lock: Option<LockFile>,
     /// The requests that make the machine: a task of their own, so that they have an end that is known also when nobody waits
     /// for it any more.
-    pub(super) creating: Option<JoinHandle<Result<Place, NotCreated>>>,
+    pub(super) creating: Option<Creating<Place>>,
     /// True from just before the first request goes out: before that there is nothing to release.
     pub(super) asked: bool,
     /// Cancelled by the first release: after it nothing is begun any more.
@@ -166,20 +166,7 @@ impl HeldVm {
             };
             self.creating = Some(tokio::spawn(order.carry_out()));
         }
-        let Some(creating) = &mut self.creating else {
-            return Err(Error::new(ErrorKind::Provider, "the request was not sent"));
-        };
-        let ended = creating.await;
-        self.creating = None;
-        match ended {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(NotCreated::Refused(error))) => {
-                self.dir.set_creating(false)?;
-                Err(error)
-            }
-            Ok(Err(NotCreated::Unknown(error))) => Err(error),
-            Err(panic) => Err(Error::new(ErrorKind::Provider, "the request to make the machine died").because(panic)),
-        }
+        creating::ended(&mut self.creating, &self.dir, "machine").await
     }
 
     /// Removes what this machine has of the lease, once its runner is gone.
