@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -32,6 +33,19 @@ pub(crate) struct Running<'a> {
     sandbox: &'a Sandbox,
 }
 
+impl Drop for Sandbox {
+    /// A test that fails in the middle has not ended what it started here.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for process in Leftovers::of(self.path().to_string_lossy(), []).process_dirs() {
+            let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
 impl Sandbox {
     pub(crate) fn new() -> Self {
         // Short: sockets are below it.
@@ -44,7 +58,9 @@ impl Sandbox {
 
     /// As on a machine of its own: runners of other tests are not seen there.
     pub(crate) fn on_own_machine() -> Self {
-        Self { own_run: Some(OwnRun::new()), ..Self::new() }
+        let mut sandbox = Self::new();
+        sandbox.own_run = Some(OwnRun::new());
+        sandbox
     }
 
     /// Where runners have their directories.
@@ -230,7 +246,7 @@ impl Running<'_> {
 
     /// Sends a signal to the command alone.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
+        kill_process(Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
     }
 
     /// Waits for the end, and checks that nothing is left.

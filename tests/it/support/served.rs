@@ -2,11 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::memory_pool::PoolClient;
-use super::{Dockerd, Leftovers, Running, Sandbox};
+use super::{Dockerd, Running, Sandbox};
 
 /// Of a tier that no machine has: a request that takes less gets all that builds can have of one.
 const WHOLE_GB: f64 = 4096.0;
@@ -16,16 +15,6 @@ pub(crate) struct Served {
     pub(crate) sandbox: Sandbox,
     pub(crate) token: String,
     public_key: String,
-}
-
-impl Drop for Served {
-    /// A test that failed in the middle has not ended its server.
-    fn drop(&mut self) {
-        for process in Leftovers::of(self.sandbox.path().to_string_lossy(), []).process_dirs() {
-            let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
-            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
-        }
-    }
 }
 
 impl Served {
